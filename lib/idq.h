@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * libidq: an idempotent work queue in a directory.
+ *
+ * What is on disk and how a job moves is specified in idq(5); this header is
+ * the contract of the calls.
+ *
+ * Times are microseconds since the epoch, UTC; durations are microseconds.
+ * Calls return 0, or -1 on failure; a call that answers a question returns
+ * 1 for yes, 0 for no and -1 on failure.  After a failure idq_errcode() is the
+ * sysexits(3) code and idq_errmsg() the words.  Each call is atomic: after a
+ * failure, or a crash at any point, the spool holds either all of it or none.
+ *
+ * The library never prints, never exits and keeps no globals.  A handle is
+ * for one thread.  Files are created with the modes of the queue's directory;
+ * the caller sets umask(0) first, so that nothing is taken from them.
+ */
+#ifndef IDQ_H
+#define IDQ_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define IDQ_VERSION	"0.1"
+
+#define IDQ_KEY_MAX	512		/* bytes in a key or a group */
+#define IDQ_HASH_LEN	64		/* hex digits of a key's SHA-256 */
+#define IDQ_ID_LEN	16		/* hex digits of a job's id */
+#define IDQ_STAMP_LEN	27		/* 2026-11-23T20:35:00.123456Z */
+#define IDQ_TOKEN_LEN	(IDQ_HASH_LEN + 1 + IDQ_ID_LEN + 1 + 10)
+#define IDQ_PREFIX_MIN	8		/* digits of the shortest hash prefix */
+#define IDQ_PAYLOAD_MAX	((int64_t)1 << 40)
+
+#define IDQ_SECOND	INT64_C(1000000)
+#define IDQ_MINUTE	(60 * IDQ_SECOND)
+#define IDQ_HOUR	(60 * IDQ_MINUTE)
+#define IDQ_DAY		(24 * IDQ_HOUR)
+#define IDQ_FOREVER	INT64_MAX	/* a duration without end */
+
+struct idq;
+
+/* What a command's exit status means to a worker, after qmail-command(8). */
+enum {
+	IDQ_EXIT_DONE = 0,
+	IDQ_EXIT_LATER = 75,		/* try later, no attempt used */
+	IDQ_EXIT_HARD = 100,		/* failed for good */
+	IDQ_EXIT_SOFT = 111		/* as 75 */
+};
+
+enum idq_state {
+	IDQ_WAITING,			/* its due time is still to come */
+	IDQ_PENDING,			/* due */
+	IDQ_RUNNING,			/* claimed */
+	IDQ_HELD,			/* set aside until a person acts */
+	IDQ_DONE,
+	IDQ_FAILED,
+	IDQ_CANCELLED,
+	IDQ_EXPIRED,			/* did not start by its deadline */
+	IDQ_NSTATES
+};
+
+enum idq_on_crash {
+	IDQ_CRASH_UNSET,		/* as the queue's config says */
+	IDQ_CRASH_RETRY,
+	IDQ_CRASH_HOLD
+};
+
+/* A job as its file says it is; free with idq_job_free(). */
+struct idq_job {
+	char		  hash[IDQ_HASH_LEN + 1];
+	char		  id[IDQ_ID_LEN + 1];
+	char		 *key;
+	char		 *group;	/* NULL: none */
+	char		**args;		/* NULL-terminated */
+	size_t		  nargs;
+	char		 *by;		/* uid=1000 host=web1 pid=4211 */
+	int64_t		  added;
+	int64_t		  due;		/* of the next start, if any */
+	int64_t		  expires;	/* must start before; 0: whenever */
+	int64_t		  keep;		/* its own; 0: the queue's */
+	uint32_t	  attempts_max;	/* its own; 0: the queue's */
+	enum idq_on_crash on_crash;	/* its own, or unset */
+	bool		  run;		/* belongs to `idq run' */
+	int64_t		  length;	/* bytes of payload */
+	int64_t		  body;		/* file offset of the payload */
+	char		  fingerprint[IDQ_HASH_LEN + 1];
+
+	enum idq_state	  state;
+	int64_t		  since;	/* last change of state */
+	uint32_t	  claims;	/* N of the last claim, 0: never */
+	uint32_t	  attempts;	/* used since the last retry */
+	int64_t		  lease;	/* end of it while leased; else 0 */
+	int64_t		  release;	/* when the key is free; 0: open */
+	char		 *last;		/* last line of its trail, or NULL */
+	char		  path[128];	/* of its file, in the queue */
+};
+
+/*
+ * Queues.
+ */
+
+enum {
+	IDQ_READ = 0,			/* look only: root may, anywhere */
+	IDQ_WRITE = 1,
+	IDQ_CREATE = 2			/* make the queue if it is missing */
+};
+
+/*
+ * The absolute path of the queue called NAME, to be freed: NAME itself if it
+ * has a slash, else NAME in the spool ($IDQ_SPOOL, /var/spool/idq for root,
+ * .local/state/idq in the home of the password database).  NULL and a reason
+ * in *why if NAME is no queue name or IDQ_SPOOL is relative.
+ */
+char	*idq_queue_path(const char *name, const char **why);
+
+/* The spool's path alone, to be freed; NULL as above. */
+char	*idq_spool_path(const char **why);
+
+/*
+ * Open the queue at PATH.  *qp is set even when this fails, so that its error
+ * can be read (NULL: no memory), and is freed with idq_close() in either case.
+ * EX_NOINPUT (66): there is none.  EX_CONFIG (78): its format is newer, or its
+ * config is bad.  EX_NOPERM (77): owned by or writable for others.
+ */
+int	 idq_open(struct idq **qp, const char *path, int flags);
+void	 idq_close(struct idq *);
+
+/* Make the queue at PATH, or complete a half-made one; then as idq_open(). */
+int	 idq_init(struct idq **qp, const char *path);
+
+const char *idq_errmsg(const struct idq *);
+int	 idq_errcode(const struct idq *);	/* sysexits; 0: no failure */
+const char *idq_queue_dir(const struct idq *);	/* absolute path */
+bool	 idq_created(const struct idq *);	/* this open made it */
+/* 1 if no job was ever added here, as far as the log reaches back. */
+int	 idq_never_used(struct idq *);
+
+/*
+ * Config: a line `name value' each.  The list of names ends with NULL.
+ */
+const char *const *idq_config_names(void);
+/* The value as text, the default if it was never set; NULL: no such name. */
+const char *idq_config_get(const struct idq *, const char *name,
+	    char *buf, size_t len);
+bool	 idq_config_is_set(const struct idq *, const char *name);
+/* EX_USAGE (64): no such name or a bad value.  Durable on return. */
+int	 idq_config_set(struct idq *, const char *name, const char *value);
+
+/*
+ * Keys.
+ */
+
+/* NULL if the LEN bytes are a valid key (or group), else what is wrong. */
+const char *idq_key_check(const char *key, size_t len);
+/*
+ * Join N parts by `/', with `/' and `%' in a part percent-encoded, into BUF.
+ * A single part is the key as it stands.  NULL, or what is wrong.
+ */
+const char *idq_key_join(char *const *parts, size_t n, char *buf, size_t len);
+/*
+ * Append `@' and the local hour, day, week, month or year of NOW.  NULL, or
+ * what is wrong (EINVAL: the period's name).
+ */
+const char *idq_key_per(char *key, size_t size, const char *per, int64_t now);
+void	 idq_key_hash(const char *key, size_t len, char hash[IDQ_HASH_LEN + 1]);
+/* Whether S has the form of a token, H.ID.N. */
+bool	 idq_is_token(const char *s);
+
+/*
+ * Times.
+ */
+int64_t	 idq_now(void);
+/* 1h30m, 90s, 7d, 2w; a bare number, zero-less or not, is no duration. */
+int	 idq_duration_parse(const char *s, int64_t *d);
+char	*idq_duration_format(int64_t d, char *buf, size_t len);
+/*
+ * ISO 8601 (local unless it has Z or an offset), @epoch, or HH:MM: the next
+ * one after NOW, or, with TODAY, that of NOW's day even when past.
+ */
+int	 idq_time_parse(const char *s, int64_t now, bool today, int64_t *t);
+char	*idq_stamp(int64_t t, char buf[IDQ_STAMP_LEN + 1]);
+int	 idq_stamp_parse(const char *s, size_t len, int64_t *t);
+
+const char *idq_state_name(enum idq_state);
+/* -1 if there is no such state. */
+int	 idq_state_parse(const char *s);
+
+/*
+ * Adding.
+ */
+
+enum {
+	IDQ_REUSE_FAILED = 1,		/* a failed job gives up its key */
+	IDQ_REUSE_FINAL = 2		/* any finished one does */
+};
+
+struct idq_add {
+	const char	 *key;
+	size_t		  keylen;
+	const char	 *group;	/* NULL: none */
+	char *const	 *args;
+	size_t		  nargs;
+	const void	 *payload;
+	size_t		  length;
+	int		  fd;		/* payload to its end, or -1: above */
+	int64_t		  due;		/* 0: now */
+	int64_t		  ttl;		/* from due; 0: as config, FOREVER */
+	int64_t		  not_after;	/* absolute; 0: none */
+	int64_t		  keep;		/* 0: as config */
+	uint32_t	  attempts;	/* 0: as config */
+	enum idq_on_crash on_crash;
+	int		  reuse;
+};
+
+enum idq_outcome {
+	IDQ_ADDED,
+	IDQ_DUPLICATE,
+	IDQ_MISMATCH,			/* same key, other args or payload */
+	IDQ_ERROR
+};
+
+struct idq_added {
+	enum idq_outcome outcome;
+	char		hash[IDQ_HASH_LEN + 1];
+	char		id[IDQ_ID_LEN + 1];	/* of the job that has the key */
+	enum idq_state	state;			/* of that job */
+	int64_t		age;			/* since it was added */
+	int64_t		since;			/* last change of its state */
+	int64_t		due;
+	int64_t		release;
+	uint64_t	dups;			/* suppressed so far */
+	bool		args_differ;		/* of a mismatch: what differs */
+	bool		payload_differs;
+	int		code;			/* sysexits, of an error */
+	char		message[1024];
+};
+
+/*
+ * Add a job.  0 for added and duplicate: both are on disk.  -1 with outcome
+ * IDQ_MISMATCH (EX_DATAERR, 65) or IDQ_ERROR: EX_USAGE (64) for what is not
+ * allowed, EX_SOFTWARE (70) if the key's file is foreign or corrupt,
+ * EX_TEMPFAIL (75) if the same call may be made again later.
+ */
+int	 idq_add(struct idq *, const struct idq_add *, struct idq_added *);
+
+/*
+ * Add N jobs as one durable group: with one wait for the disk instead of N.
+ * results[i] is the outcome of adds[i].  0 if each was added or a duplicate,
+ * else -1, and the highest code is idq_errcode().  At most idq_group_max()
+ * at a time: each holds a descriptor.
+ */
+int	 idq_add_group(struct idq *, const struct idq_add *adds, size_t n,
+	    struct idq_added *results);
+size_t	 idq_group_max(void);
+
+/*
+ * Looking.
+ */
+
+/*
+ * The job that REF names: a token, `:' and at least 8 digits of the hash, or
+ * else a key.  1, 0 if unknown; EX_USAGE (64) if a prefix is ambiguous or REF
+ * is no key.  With IDQ_REF_KEY it is a key whatever it looks like.
+ */
+enum { IDQ_REF_KEY = 1 };
+int	 idq_find(struct idq *, const char *ref, int flags,
+	    struct idq_job **jp);
+void	 idq_job_free(struct idq_job *);
+
+/* How often the job's key was suppressed, and when last (0: never). */
+int	 idq_dups(struct idq *, const struct idq_job *, uint64_t *count,
+	    int64_t *last);
+
+/* A descriptor at the start of the payload; read job->length bytes. */
+int	 idq_payload(struct idq *, const struct idq_job *);
+
+/* Each line of the job's trail, without newline, oldest first. */
+int	 idq_trail(struct idq *, const struct idq_job *,
+	    void (*line)(void *, const char *), void *);
+
+/* The running command: its pid, or 0 if this host cannot tell. */
+pid_t	 idq_command_pid(struct idq *, const struct idq_job *);
+
+/*
+ * Call EACH for every job in a state of the mask (1 << IDQ_PENDING | ...), in
+ * the order of enum idq_state; waiting and pending ones by due time.  A
+ * file that is no job is named in a call with a NULL job and its path as
+ * text.  EACH returns non-zero to stop.
+ */
+int	 idq_list(struct idq *, unsigned int states,
+	    int (*each)(void *, struct idq_job *, const char *bad), void *);
+
+/* The queues of the spool PATH by name: EACH gets names; -1 with errno. */
+int	 idq_list_queues(const char *path,
+	    void (*each)(void *, const char *), void *);
+
+/* One line of the log, its fields as in idq(5). */
+struct idq_event {
+	int64_t		 at;
+	const char	*name;
+	const char	*hash;
+	const char	*id;
+	uint32_t	 n;		/* of the claim; 0: none */
+	const char	*detail;	/* name=value ..., or "" */
+	const char	*group;		/* or "" */
+	const char	*key;
+};
+/* The log from SINCE, of all hosts, by day; EACH returns non-zero to stop. */
+int	 idq_log(struct idq *, int64_t since,
+	    int (*each)(void *, const struct idq_event *), void *);
+
+/*
+ * Claiming, by token.  EX_UNAVAILABLE (69): the token is not the job's current
+ * claim.
+ */
+
+/*
+ * Claim the oldest due job for LEASE (0: as config says).  1 and the job in
+ * *jp, its token in TOKEN; 0 and NULL if nothing is due.
+ */
+int	 idq_claim(struct idq *, int64_t lease, struct idq_job **jp,
+	    char token[IDQ_TOKEN_LEN + 1]);
+int	 idq_ack(struct idq *, const char *token);
+/* End it as a command's exit STATUS would: 100 for good, 75 and 111 later. */
+int	 idq_fail(struct idq *, const char *token, int status);
+/* Give it back, no attempt used, due as before or, with DELAY, after that. */
+int	 idq_release(struct idq *, const char *token, int64_t delay);
+int	 idq_renew(struct idq *, const char *token, int64_t lease);
+
+/*
+ * Operating.  They return 1 if the job was changed, 0 if REF is unknown, and
+ * fail with EX_UNAVAILABLE (69) if its state does not allow it, EX_TEMPFAIL
+ * (75) if it is locked for too long.  FLAGS as for idq_find().
+ */
+/* KILL: end a running command too. */
+int	 idq_cancel(struct idq *, const char *ref, int flags, bool kill);
+int	 idq_retry(struct idq *, const char *ref, int flags);
+int	 idq_forget(struct idq *, const char *ref, int flags);
+
+/*
+ * Remove what is past its time: finished jobs past their release, failed ones
+ * too, logs older than keep-log.  OLDER > 0 counts a job's age from its end
+ * instead.  TICK, if not NULL, is called with the count so far, and may stop
+ * it by returning non-zero.  *held is what an implausible clock held back.
+ */
+struct idq_purge {
+	int64_t		 older;		/* 0: by release */
+	bool		 dry_run;
+	int		(*tick)(void *, uint64_t);
+	void		*arg;
+	uint64_t	 jobs;		/* out: removed */
+	uint64_t	 logs;		/* out */
+	uint64_t	 held;		/* out */
+};
+int	 idq_purge(struct idq *, struct idq_purge *);
+
+/*
+ * Compare every job's trail with the directories; mend what can be mended
+ * unless DRY_RUN.  Each finding goes to REPORT: `fixed', or `left' for what
+ * needs a person, with the path and words.
+ */
+struct idq_fsck {
+	bool		 dry_run;
+	void		(*report)(void *, bool fixed, const char *path,
+			    const char *what);
+	int		(*tick)(void *, uint64_t);
+	void		*arg;
+	uint64_t	 checked;	/* out: jobs */
+	uint64_t	 fixed;
+	uint64_t	 left;
+};
+int	 idq_fsck(struct idq *, struct idq_fsck *);
+
+/*
+ * Working.
+ */
+struct idq_work {
+	char *const	 *argv;		/* NULL: the job's args */
+	unsigned int	  jobs;		/* commands at once, at least 1 */
+	int64_t		  timeout;	/* 0: as config says */
+	enum { IDQ_FOLLOW, IDQ_DRAIN, IDQ_ONCE } mode;
+	bool		  single;
+	mode_t		  umask;	/* for the commands */
+	/* A line for a person: a job failed for good, ... */
+	void		(*report)(void *, const char *);
+	void		(*done)(void *, const struct idq_job *);
+	void		 *arg;
+};
+/*
+ * Run commands until told to stop (SIGTERM, SIGINT) or, when draining, until
+ * nothing due is left.  0, also if there is another worker and SINGLE.
+ * -1 with code 127 or 126 if ARGV cannot be executed.
+ */
+int	 idq_work(struct idq *, const struct idq_work *);
+
+/*
+ * Run ARGV in the foreground, once per key.  Returns 0 with *status: what
+ * `idq run' exits with, and in *note NULL or a line for a person, to be freed.
+ */
+int	 idq_run(struct idq *, const struct idq_add *, char *const *argv,
+	    mode_t umask, int *status, char **note);
+
+#endif /* IDQ_H */
