@@ -131,6 +131,11 @@ void	 idq_close(struct idq *);
 /* Make the queue at PATH, or complete a half-made one; then as idq_open(). */
 int	 idq_init(struct idq **qp, const char *path);
 
+/*
+ * Lines for a person that are no failure of the call: a foreign file that was
+ * left alone, a job that failed for good.
+ */
+void	 idq_set_notice(struct idq *, void (*)(void *, const char *), void *);
 const char *idq_errmsg(const struct idq *);
 int	 idq_errcode(const struct idq *);	/* sysexits; 0: no failure */
 const char *idq_queue_dir(const struct idq *);	/* absolute path */
@@ -146,6 +151,8 @@ const char *const *idq_config_names(void);
 const char *idq_config_get(const struct idq *, const char *name,
 	    char *buf, size_t len);
 bool	 idq_config_is_set(const struct idq *, const char *name);
+/* Of a duration: 0 for none, IDQ_FOREVER; -1: not the name of one. */
+int64_t	 idq_config_duration(const struct idq *, const char *name);
 /* EX_USAGE (64): no such name or a bad value.  Durable on return. */
 int	 idq_config_set(struct idq *, const char *name, const char *value);
 
@@ -285,17 +292,22 @@ int	 idq_trail(struct idq *, const struct idq_job *,
 pid_t	 idq_command_pid(struct idq *, const struct idq_job *);
 
 /*
- * Call EACH for every job in a state of the mask (1 << IDQ_PENDING | ...), in
- * the order of enum idq_state; waiting and pending ones by due time.  A
- * file that is no job is named in a call with a NULL job and its path as
- * text.  EACH returns non-zero to stop.
+ * Call EACH for every job in a state of the mask (1 << IDQ_PENDING | ...):
+ * running ones, then pending and waiting by due time, held, failed, and the
+ * finished by day.  A file that is no job is noticed.  The job is freed after
+ * the call.  EACH returns non-zero to stop.
  */
 int	 idq_list(struct idq *, unsigned int states,
-	    int (*each)(void *, struct idq_job *, const char *bad), void *);
+	    int (*each)(void *, struct idq_job *), void *);
 
 /* The queues of the spool PATH by name: EACH gets names; -1 with errno. */
 int	 idq_list_queues(const char *path,
 	    void (*each)(void *, const char *), void *);
+
+/* 1 if a warning called NAME is due: the last was EVERY ago or longer. */
+int	 idq_alarm(struct idq *, const char *name, int64_t every);
+/* When a claim or worker was here last; 0: never. */
+int64_t	 idq_last_worker(struct idq *);
 
 /* One line of the log, its fields as in idq(5). */
 struct idq_event {
@@ -384,8 +396,7 @@ struct idq_work {
 	enum { IDQ_FOLLOW, IDQ_DRAIN, IDQ_ONCE } mode;
 	bool		  single;
 	mode_t		  umask;	/* for the commands */
-	/* A line for a person: a job failed for good, ... */
-	void		(*report)(void *, const char *);
+	/* A job of ours has ended, its state says how. */
 	void		(*done)(void *, const struct idq_job *);
 	void		 *arg;
 };

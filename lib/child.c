@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The command of a job: how it starts, is told to end, and what its end means.
+ */
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "idq_impl.h"
+
+#define LOCK_FD		64	/* above what scripts use for themselves */
+
+extern char **environ;
+
+int64_t
+idq_ticks(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * IDQ_SECOND + ts.tv_nsec / 1000;
+}
+
+/*
+ * The environment: ours, with the IDQ_ variables of the job in front.
+ */
+
+static const char *const env_names[] = {
+	"IDQ_KEY", "IDQ_HASH", "IDQ_ID", "IDQ_ATTEMPT", "IDQ_QUEUE",
+	"IDQ_ADDED_AT", "IDQ_AGE", "IDQ_DUPS", "IDQ_GROUP", "IDQ_TOKEN",
+	"IDQ_SPOOL"
+};
+
+#define ENV_N	NITEMS(env_names)
+
+static char *
+env_value(struct idq *q, const struct idq_job *p, size_t i)
+{
+	char stamp[STAMP_SIZE], *s = NULL;
+	const char *slash = strrchr(q->path, '/');
+	uint64_t dups;
+	int64_t last;
+	int n = -1;
+
+	switch (i) {
+	case 0:
+		n = asprintf(&s, "IDQ_KEY=%s", p->key);
+		break;
+	case 1:
+		n = asprintf(&s, "IDQ_HASH=%s", p->hash);
+		break;
+	case 2:
+		n = asprintf(&s, "IDQ_ID=%s", p->id);
+		break;
+	case 3:
+		n = asprintf(&s, "IDQ_ATTEMPT=%" PRIu32, p->attempts);
+		break;
+	case 4:
+		n = asprintf(&s, "IDQ_QUEUE=%s", q->path);
+		break;
+	case 5:
+		n = asprintf(&s, "IDQ_ADDED_AT=%s",
+		    idq_stamp(p->added, stamp));
+		break;
+	case 6:
+		n = asprintf(&s, "IDQ_AGE=%" PRId64,
+		    (idq_now() - p->added) / IDQ_SECOND);
+		break;
+	case 7:
+		idq_dups(q, p, &dups, &last);
+		n = asprintf(&s, "IDQ_DUPS=%" PRIu64, dups);
+		break;
+	case 8:
+		n = asprintf(&s, "IDQ_GROUP=%s",
+		    p->group != NULL ? p->group : "");
+		break;
+	case 9:
+		n = asprintf(&s, "IDQ_TOKEN=%s.%s.%" PRIu32, p->hash, p->id,
+		    p->claims);
+		break;
+	case 10:
+		n = asprintf(&s, "IDQ_SPOOL=%.*s",
+		    slash > q->path ? (int)(slash - q->path) : 1, q->path);
+		break;
+	}
+	return n == -1 ? NULL : s;
+}
+
+static bool
+is_ours(const char *entry)
+{
+	for (size_t i = 0; i < ENV_N; i++) {
+		size_t len = strlen(env_names[i]);
+
+		if (strncmp(entry, env_names[i], len) == 0 &&
+		    entry[len] == '=')
+			return true;
+	}
+	return false;
+}
+
+static void
+env_free(char **env)
+{
+	for (size_t i = 0; env != NULL && i < ENV_N; i++)
+		free(env[i]);
+	free(env);
+}
+
+static char **
+env_new(struct idq *q, const struct idq_job *p)
+{
+	size_t n = 0, used = ENV_N;
+	char **env;
+
+	while (environ != NULL && environ[n] != NULL)
+		n++;
+	if ((env = calloc(ENV_N + n + 1, sizeof(*env))) == NULL)
+		return NULL;
+	for (size_t i = 0; i < ENV_N; i++)
+		if ((env[i] = env_value(q, p, i)) == NULL) {
+			env_free(env);
+			return NULL;
+		}
+	for (size_t i = 0; i < n; i++)
+		if (!is_ours(environ[i]))
+			env[used++] = environ[i];
+	return env;
+}
+
+/*
+ * Standard input: a file that ends where the payload does, and that stays
+ * whole if the worker is killed, as a pipe that it feeds would not.
+ */
+
+static int
+copy_payload(struct idq *q, const struct idq_job *p, int from, int to)
+{
+	char buf[MEMORY_MAX];
+	int64_t left = p->length;
+
+	while (left > 0) {
+		ssize_t n = read(from, buf, left < MEMORY_MAX ? (size_t)left :
+		    sizeof(buf));
+
+		if (n <= 0 || idq_write_all(to, buf, (size_t)n) == -1)
+			return idq_errno(q, "payload");
+		left -= n;
+	}
+	return lseek(to, 0, SEEK_SET) == -1 ? idq_errno(q, "payload") : 0;
+}
+
+/* A file without a name: in memory if it is small. */
+static int
+nameless(struct idq *q, int64_t length)
+{
+	char id[ID_SIZE], path[PATH_SIZE];
+	int fd;
+
+	if (length <= MEMORY_MAX)
+		return memfd_create("payload", MFD_CLOEXEC);
+	if (idq_new_id(id) == -1)
+		return -1;
+	idq_tmp_path(id, "", path);
+	fd = openat(q->fd, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC |
+	    O_NOFOLLOW, q->fmode);
+	if (fd != -1)
+		unlinkat(q->fd, path, 0);
+	return fd;
+}
+
+static int
+open_input(struct idq *q, const struct idq_job *p)
+{
+	int from, to;
+
+	if (p->length == 0) {
+		if ((to = open("/dev/null", O_RDONLY | O_CLOEXEC)) == -1)
+			return idq_errno(q, "/dev/null");
+		return to;
+	}
+	if ((from = idq_payload(q, p)) == -1)
+		return -1;
+	if ((to = nameless(q, p->length)) == -1)
+		idq_errno(q, "payload");
+	else if (copy_payload(q, p, from, to) == -1) {
+		close(to);
+		to = -1;
+	}
+	close(from);
+	return to;
+}
+
+static char **
+argv_new(const struct start *s, const struct idq_job *p)
+{
+	size_t n = 0;
+	char **argv;
+
+	while (s->argv != NULL && s->argv[n] != NULL)
+		n++;
+	if ((argv = calloc(n + p->nargs + 1, sizeof(*argv))) == NULL)
+		return NULL;
+	if (n > 0)
+		memcpy(argv, s->argv, n * sizeof(*argv));
+	if ((s->argv == NULL || s->with_job) && p->nargs > 0)
+		memcpy(argv + n, p->args, p->nargs * sizeof(*argv));
+	return argv;
+}
+
+static int
+lock_fd(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur <= LOCK_FD)
+		return (int)lim.rlim_cur - 1;
+	return LOCK_FD;
+}
+
+/* In the child: input, the lock's descriptor, signals, process group. */
+static int
+spawn(const struct child *c, const struct start *s, int input, char **argv,
+    char **env, pid_t *pid)
+{
+	posix_spawn_file_actions_t fa;
+	posix_spawnattr_t at;
+	sigset_t none, def;
+	mode_t mask;
+	int err;
+	short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+
+	sigemptyset(&none);
+	sigemptyset(&def);
+	sigaddset(&def, SIGPIPE);
+	sigaddset(&def, SIGXFSZ);
+	posix_spawn_file_actions_init(&fa);
+	posix_spawnattr_init(&at);
+	if (input != -1)
+		posix_spawn_file_actions_adddup2(&fa, input, STDIN_FILENO);
+	posix_spawn_file_actions_adddup2(&fa, c->job.fd, lock_fd());
+	posix_spawnattr_setsigmask(&at, &none);
+	posix_spawnattr_setsigdefault(&at, &def);
+	if (!s->foreground) {
+		flags |= POSIX_SPAWN_SETPGROUP;
+		posix_spawnattr_setpgroup(&at, 0);
+	}
+	posix_spawnattr_setflags(&at, flags);
+	mask = umask(s->umask);
+	err = posix_spawnp(pid, argv[0], &fa, &at, argv, env);
+	umask(mask);
+	posix_spawn_file_actions_destroy(&fa);
+	posix_spawnattr_destroy(&at);
+	return err;
+}
+
+static int
+spawn_code(int err)
+{
+	switch (err) {
+	case ENOENT:
+		return 127;
+	case EAGAIN:
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+		return EX_TEMPFAIL;
+	default:
+		return 126;
+	}
+}
+
+int
+idq_child_start(struct idq *q, struct child *c, const struct start *s)
+{
+	const struct idq_job *p = &c->job.pub;
+	char **argv = argv_new(s, p), **env = env_new(q, p);
+	int input = -1, err = 0, r = 0;
+
+	if (argv == NULL || env == NULL)
+		r = idq_errno(q, "%s", q->path);
+	else if (!s->foreground && (input = open_input(q, p)) == -1)
+		r = -1;
+	else if ((err = spawn(c, s, input, argv, env, &c->pids.command)) != 0)
+		r = idq_error(q, spawn_code(err), "%s: %s", argv[0],
+		    strerror(err));
+	if (input != -1)
+		close(input);
+	free(argv);
+	env_free(env);
+	if (r == -1)
+		return -1;
+	c->pids.worker = getpid();
+	c->pids.leader = !s->foreground;
+	c->why = WHY_NONE;
+	c->signals = 0;
+	c->next = q->cfg[CFG_TIMEOUT] != 0 ?
+	    idq_ticks() + q->cfg[CFG_TIMEOUT] : 0;
+	idq_pid_write(q, p->id, &c->pids);
+	return 0;
+}
+
+void
+idq_child_end(struct idq *q, struct child *c, enum why why)
+{
+	if (c->signals > 0)
+		return;
+	c->why = why;
+	c->signals = 1;
+	c->next = idq_ticks() + q->cfg[CFG_GRACE];
+	idq_pid_signal(&c->pids, SIGTERM);
+}
+
+int64_t
+idq_child_tick(struct idq *q, struct child *c)
+{
+	int64_t now = idq_ticks();
+
+	if (c->next == 0)
+		return -1;
+	if (now < c->next)
+		return c->next - now;
+	if (c->signals == 0) {
+		idq_child_end(q, c, WHY_TIMEOUT);
+		return q->cfg[CFG_GRACE];
+	}
+	c->signals++;
+	c->next = 0;
+	idq_pid_signal(&c->pids, SIGKILL);
+	return -1;
+}
+
+static int
+write_end(struct idq *q, struct child *c, int status)
+{
+	bool done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	char cur[PATH_SIZE];
+
+	if (done || c->why == WHY_NONE || c->why == WHY_ASKED) {
+		if (WIFSIGNALED(status))
+			return idq_finish(q, &c->job, HOW_SIGNAL,
+			    WTERMSIG(status), false);
+		return idq_finish(q, &c->job, HOW_EXIT, WEXITSTATUS(status),
+		    false);
+	}
+	if (c->why == WHY_TIMEOUT)
+		return idq_finish(q, &c->job, HOW_TIMEOUT, 0, false);
+	idq_place_path(PL_CUR, c->job.pub.hash, c->job.pub.id, 0, cur);
+	return idq_interrupt(q, &c->job, cur);
+}
+
+int
+idq_child_ended(struct idq *q, struct child *c, int status)
+{
+	struct job *j = &c->job;
+	uint32_t claims = j->pub.claims;
+	char hash[HASH_SIZE];
+
+	strlcpy(hash, j->pub.hash, sizeof(hash));
+	if (idq_job_load(q, j, hash) == -1)
+		return -1;
+	/* An NFS server may have given our lock to somebody else. */
+	if (!j->whole || !j->started || j->line.event != EV_CLAIMED ||
+	    j->pub.claims != claims) {
+		if (j->whole)
+			idq_log_write(q, &j->pub, idq_now(), "lost", claims,
+			    "");
+		idq_notice(q, "%s: the claim was lost", j->whole ?
+		    j->pub.key : hash);
+	} else if (write_end(q, c, status) == -1)
+		return -1;
+	idq_pid_remove(q, j->pub.id);
+	/* Explicitly: a daemon that the command left behind has a copy. */
+	idq_job_unlock(j);
+	return 0;
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Claiming, and what the holder of a claim may say by its token.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "idq_impl.h"
+
+#define CLAIM_RUN	64		/* names kept by one claim */
+
+/*
+ * Rename to cur/ and say so in the trail.  Without the line the job goes back
+ * to where it was, so that nothing has happened.
+ */
+int
+idq_claimed(struct idq *q, struct job *j, const char *from, int64_t lease)
+{
+	struct idq_job *p = &j->pub;
+	char cur[PATH_SIZE];
+	struct line l;
+	int r;
+
+	idq_place_path(PL_CUR, p->hash, p->id, 0, cur);
+	if ((r = idq_move(q, j, from, cur)) != 1)
+		return r;
+	memset(&l, 0, sizeof(l));
+	l.at = idq_now();
+	l.event = EV_CLAIMED;
+	l.to = PL_CUR;
+	l.n = p->claims + 1;
+	l.lease = lease != 0 ? idq_after(l.at, lease) : 0;
+	snprintf(l.detail, sizeof(l.detail), "host=%s boot=%.8s pid=%d",
+	    q->host, idq_boot(q), (int)getpid());
+	if (idq_trail_append(q, j, &l) == -1) {
+		idq_move(q, j, cur, from);
+		return -1;
+	}
+	/* A token is not printed, nor a call made, that a cut could forget. */
+	if ((lease != 0 || idq_holds_on_crash(q, j)) &&
+	    idq_sync_file(q, j->fd) == -1)
+		return idq_errno(q, "%s/%s: sync", q->path, cur);
+	strlcpy(p->path, cur, sizeof(p->path));
+	idq_log_line(q, j);
+	return 1;
+}
+
+/* A job of an `idq run' has no business in new/. */
+static int
+to_failed(struct idq *q, struct job *j, const char *from)
+{
+	struct line l;
+
+	memset(&l, 0, sizeof(l));
+	l.at = l.next = idq_now();
+	l.event = EV_FAILED;
+	l.n = j->pub.claims;
+	l.to = PL_FAILED;
+	l.release = idq_after(l.at, q->cfg[CFG_KEEP_FAILED]);
+	strlcpy(l.detail, "reason=run", sizeof(l.detail));
+	return idq_step(q, j, from, &l, true);
+}
+
+/* J is locked and at PATH: 1 claimed, 0 it was no job to claim, -1. */
+static int
+claim_locked(struct idq *q, struct job *j, const char *path, int64_t lease)
+{
+	char to[PATH_SIZE];
+	int64_t now = idq_now();
+	int r;
+
+	if (!j->whole || strstr(path, j->pub.id) == NULL) {
+		idq_notice(q, "%s/%s: is not whole; left alone", q->path,
+		    path);
+		return 0;
+	}
+	if ((r = idq_asked(q, j->pub.id)) != 0)
+		return r == -1 ? -1 : idq_cancel_now(q, j, path);
+	idq_place_of(j, now, to);
+	if (strcmp(path, to) != 0)
+		return idq_settle(q, j, path) == -1 ? -1 : 0;
+	if (idq_is_expired(j, now))
+		return idq_expire(q, j, path);
+	if ((r = idq_job_owns_key(q, j)) != 1) {
+		if (r == 0)
+			idq_notice(q, "%s/%s: does not own its key; run idq "
+			    "fsck", q->path, path);
+		return r;
+	}
+	return idq_claimed(q, j, path, lease);
+}
+
+int
+idq_take(struct idq *q, const char *name, int64_t lease, bool *busy,
+    struct job *j)
+{
+	char path[PATH_SIZE];
+	struct name n;
+	int r;
+
+	snprintf(path, sizeof(path), "new/%s", name);
+	if (idq_name_parse(PL_NEW, name, &n) == -1)
+		return 0;
+	if ((r = idq_job_take(q, path, n.hash, busy, j)) == 1) {
+		if (j->whole && j->pub.run && !idq_is_over(j))
+			r = to_failed(q, j, path);
+		else
+			r = claim_locked(q, j, path, lease);
+		if (r != 1) {
+			idq_job_unlock(j);
+			idq_job_close(j);
+		}
+	}
+	/* One bad file is not fatal to the rest of the queue. */
+	if (r == -1 && q->code == EX_SOFTWARE) {
+		idq_notice(q, "%s", q->msg);
+		return 0;
+	}
+	return r;
+}
+
+static struct idq_job *
+publish(struct job *j)
+{
+	struct job *copy = malloc(sizeof(*copy));
+
+	if (copy == NULL) {
+		idq_job_close(j);
+		return NULL;
+	}
+	*copy = *j;
+	return &copy->pub;
+}
+
+int
+idq_claim(struct idq *q, int64_t lease, struct idq_job **jp,
+    char token[IDQ_TOKEN_LEN + 1])
+{
+	struct order *o;
+	struct job j;
+	int r;
+
+	*jp = NULL;
+	if (idq_prepare(q) == -1 || idq_promote(q, NULL) == -1)
+		return -1;
+	if ((o = idq_order_new(CLAIM_RUN)) == NULL)
+		return idq_errno(q, "%s", q->path);
+	r = idq_order_take(q, o, lease != 0 ? lease : q->cfg[CFG_LEASE], &j);
+	idq_order_free(o);
+	if (r != 1)
+		return r;
+	snprintf(token, IDQ_TOKEN_LEN + 1, "%s.%s.%" PRIu32, j.pub.hash,
+	    j.pub.id, j.pub.claims);
+	idq_job_unlock(&j);
+	if ((*jp = publish(&j)) == NULL)
+		return idq_errno(q, "%s", q->path);
+	return 1;
+}
+
+static int
+lost(struct idq *q, const struct idq_job *p)
+{
+	return idq_error(q, EX_UNAVAILABLE, "claim lost: the job is %s",
+	    p != NULL ? idq_state_name(p->state) : "gone");
+}
+
+/*
+ * It is not in cur/ any more: 0 if N is the claim that finished it, so that an
+ * ack whose reply was lost may be repeated.
+ */
+static int
+ended(struct idq *q, const struct name *n, uint32_t claim, bool ack)
+{
+	struct job j;
+	int r;
+
+	if ((r = idq_key_open(q, n->hash, &j)) == -1)
+		return -1;
+	if (r == 0)
+		return lost(q, NULL);
+	if (!j.whole || strcmp(j.pub.id, n->id) != 0)
+		r = lost(q, NULL);
+	else if (ack && j.started && j.line.event == EV_DONE &&
+	    j.line.n == claim)
+		r = 0;
+	else
+		r = lost(q, &j.pub);
+	idq_job_close(&j);
+	return r;
+}
+
+/* A worker's own claim has no lease, and its job is locked while it runs. */
+static int
+locked_by_other(struct idq *q, struct job *j, const char *hash)
+{
+	if (idq_job_load(q, j, hash) == -1)
+		return -1;
+	if (j->whole && j->pub.state == IDQ_RUNNING && j->pub.lease == 0)
+		return idq_error(q, EX_UNAVAILABLE,
+		    "claim lost: the job runs under a worker");
+	return idq_error(q, EX_TEMPFAIL, "the job is locked");
+}
+
+/* Open and lock the job of the current claim TOKEN: 1, 0 see ended(), -1. */
+static int
+token_open(struct idq *q, const struct name *n, uint32_t claim, struct job *j)
+{
+	char path[PATH_SIZE];
+	int r;
+
+	idq_place_path(PL_CUR, n->hash, n->id, 0, path);
+	if ((r = idq_job_open(q, path, j)) != 1)
+		return r;
+	if ((r = idq_job_lock(q, j, LOCK_WAIT)) == 0)
+		r = locked_by_other(q, j, n->hash);
+	else if (r == 1 && (r = idq_job_is(q, j, path)) == 1 &&
+	    idq_job_load(q, j, n->hash) == -1)
+		r = -1;
+	if (r == 1 && !j->whole)
+		r = idq_error(q, EX_SOFTWARE, "%s/%s: is corrupt", q->path,
+		    path);
+	/* A line that ends the claim, but its rename was lost: forward. */
+	if (r == 1 && j->started && j->line.to != PL_CUR)
+		r = idq_settle(q, j, path) == -1 ? -1 : 0;
+	else if (r == 1 && (!j->started || j->pub.claims != claim))
+		r = lost(q, &j->pub);
+	if (r != 1) {
+		idq_job_unlock(j);
+		idq_job_close(j);
+	}
+	return r;
+}
+
+enum verb { ACK, FAIL, RELEASE, RENEW };
+
+static int
+renew(struct idq *q, struct job *j, int64_t lease)
+{
+	struct line l;
+
+	memset(&l, 0, sizeof(l));
+	l.at = idq_now();
+	l.event = EV_RENEWED;
+	l.n = j->pub.claims;
+	l.to = PL_CUR;
+	l.lease = idq_after(l.at, lease != 0 ? lease : q->cfg[CFG_LEASE]);
+	if (idq_trail_append(q, j, &l) == -1)
+		return -1;
+	if (idq_sync_file(q, j->fd) == -1)
+		return idq_errno(q, "%s/%s: sync", q->path, j->pub.path);
+	return 0;
+}
+
+static int
+by_token(struct idq *q, const char *token, enum verb verb, int64_t value)
+{
+	struct name n;
+	struct job j;
+	uint32_t claim;
+	int r;
+
+	if (idq_token_parse(token, &n, &claim) == -1)
+		return idq_error(q, EX_USAGE, "is no token (H.ID.N)");
+	if ((r = token_open(q, &n, claim, &j)) != 1)
+		return r == -1 ? -1 : ended(q, &n, claim, verb == ACK);
+	switch (verb) {
+	case ACK:
+	case FAIL:
+		r = idq_finish(q, &j, HOW_EXIT, (int)value, true);
+		break;
+	case RELEASE:
+		r = idq_give_back(q, &j, value, true);
+		break;
+	case RENEW:
+		r = renew(q, &j, value);
+		break;
+	default:
+		r = -1;
+	}
+	idq_job_unlock(&j);
+	idq_job_close(&j);
+	return r;
+}
+
+int
+idq_ack(struct idq *q, const char *token)
+{
+	return by_token(q, token, ACK, IDQ_EXIT_DONE);
+}
+
+int
+idq_fail(struct idq *q, const char *token, int status)
+{
+	return by_token(q, token, FAIL, status);
+}
+
+int
+idq_release(struct idq *q, const char *token, int64_t delay)
+{
+	return by_token(q, token, RELEASE, delay);
+}
+
+int
+idq_renew(struct idq *q, const char *token, int64_t lease)
+{
+	return by_token(q, token, RENEW, lease);
+}

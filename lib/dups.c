@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Suppressed duplicates: lines of one length, so that the size counts them.
+ */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "idq_impl.h"
+
+int
+idq_dups_add(struct idq *q, const char *hash, const char *id, int64_t now)
+{
+	char path[PATH_SIZE], line[STAMP_SIZE];
+	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
+	    O_NOFOLLOW | O_NONBLOCK;
+	int fd, err, r = 0;
+
+	idq_dups_path(hash, id, path);
+	fd = openat(q->fd, path, flags, q->fmode);
+	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
+		fd = openat(q->fd, path, flags, q->fmode);
+	if (fd == -1)
+		return idq_errno(q, "%s/%s", q->path, path);
+	idq_stamp(now, line);
+	line[IDQ_STAMP_LEN] = '\n';
+	if (write(fd, line, DUP_LEN) != DUP_LEN)
+		r = -1;
+	err = errno;
+	close(fd);
+	errno = err;
+	return r == 0 ? 0 : idq_errno(q, "%s/%s", q->path, path);
+}
+
+int
+idq_dups_count(struct idq *q, const char *hash, const char *id,
+    uint64_t *count, int64_t *last)
+{
+	char path[PATH_SIZE], line[STAMP_SIZE];
+	struct stat st;
+	int fd;
+
+	*count = 0;
+	*last = 0;
+	idq_dups_path(hash, id, path);
+	fd = openat(q->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
+	    O_NONBLOCK);
+	if (fd == -1)
+		return errno == ENOENT ? 0 :
+		    idq_errno(q, "%s/%s", q->path, path);
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		*count = (uint64_t)st.st_size / DUP_LEN;
+		if (*count > 0 && pread(fd, line, IDQ_STAMP_LEN,
+		    ((off_t)*count - 1) * DUP_LEN) == IDQ_STAMP_LEN)
+			idq_stamp_parse(line, IDQ_STAMP_LEN, last);
+	}
+	close(fd);
+	return 0;
+}
+
+int
+idq_dups(struct idq *q, const struct idq_job *p, uint64_t *count,
+    int64_t *last)
+{
+	return idq_dups_count(q, p->hash, p->id, count, last);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: ISC */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "idq_impl.h"
+
+int
+idq_error(struct idq *q, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	q->code = code;
+	va_start(ap, fmt);
+	vsnprintf(q->msg, sizeof(q->msg), fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+static int
+code_of(int err)
+{
+	switch (err) {
+	case ENOSPC:
+	case EDQUOT:
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+	case EAGAIN:
+		return EX_TEMPFAIL;
+	case EROFS:
+		return EX_CANTCREAT;
+	case EACCES:
+	case EPERM:
+		return EX_NOPERM;
+	default:
+		return EX_IOERR;
+	}
+}
+
+int
+idq_errno(struct idq *q, const char *fmt, ...)
+{
+	int err = errno;
+	va_list ap;
+	size_t len;
+
+	q->code = code_of(err);
+	va_start(ap, fmt);
+	vsnprintf(q->msg, sizeof(q->msg), fmt, ap);
+	va_end(ap);
+	len = strlen(q->msg);
+	snprintf(q->msg + len, sizeof(q->msg) - len, ": %s", strerror(err));
+	errno = err;
+	return -1;
+}
+
+void
+idq_set_notice(struct idq *q, void (*notice)(void *, const char *), void *arg)
+{
+	q->notice = notice;
+	q->notice_arg = arg;
+}
+
+void
+idq_notice(struct idq *q, const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+
+	if (q->notice == NULL)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	q->notice(q->notice_arg, line);
+}
+
+const char *
+idq_errmsg(const struct idq *q)
+{
+	return q->msg;
+}
+
+int
+idq_errcode(const struct idq *q)
+{
+	return q->code;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * How a claim ends, and what that means for the job.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "idq_impl.h"
+
+#define BACKOFF_MAX	IDQ_HOUR
+
+bool
+idq_is_expired(const struct job *j, int64_t now)
+{
+	return j->pub.expires != 0 && now >= j->pub.expires;
+}
+
+bool
+idq_holds_on_crash(const struct idq *q, const struct job *j)
+{
+	if (j->pub.on_crash != IDQ_CRASH_UNSET)
+		return j->pub.on_crash == IDQ_CRASH_HOLD;
+	return q->cfg[CFG_ON_CRASH] == 1;
+}
+
+static uint32_t
+attempts_max(const struct idq *q, const struct job *j)
+{
+	return j->pub.attempts_max != 0 ? j->pub.attempts_max :
+	    (uint32_t)q->cfg[CFG_ATTEMPTS];
+}
+
+/* Doubled up to an hour, give or take 20 %. */
+int64_t
+idq_backoff(const struct idq *q, uint32_t attempt)
+{
+	int64_t d = q->cfg[CFG_BACKOFF];
+	uint32_t permille = 800 + arc4random_uniform(401);
+
+	while (attempt-- > 1 && d < BACKOFF_MAX)
+		d *= 2;
+	if (d > BACKOFF_MAX && d > q->cfg[CFG_BACKOFF])
+		d = BACKOFF_MAX;
+	return d / 1000 * permille;
+}
+
+static int64_t
+keep_of(const struct idq *q, const struct job *j)
+{
+	return j->pub.keep != 0 ? j->pub.keep : q->cfg[CFG_KEEP];
+}
+
+static void
+line_start(struct line *l, const struct job *j, enum event e, enum place to)
+{
+	memset(l, 0, sizeof(*l));
+	l->at = idq_now();
+	l->event = e;
+	l->n = j->pub.claims;
+	l->to = to;
+}
+
+/* To failed/, for good: no next. */
+static void
+for_good(const struct idq *q, struct line *l)
+{
+	l->to = PL_FAILED;
+	l->next = 0;
+	l->release = idq_after(l->at, q->cfg[CFG_KEEP_FAILED]);
+}
+
+/* To be tried again at NEXT; the job of an `idq run' rests in failed/. */
+static void
+again(const struct idq *q, const struct job *j, struct line *l, int64_t next)
+{
+	if (j->pub.run)
+		for_good(q, l);
+	else
+		l->to = next > l->at ? PL_WAIT : PL_NEW;
+	l->next = next;
+}
+
+int
+idq_asked(struct idq *q, const char *id)
+{
+	char path[PATH_SIZE], buf[64];
+
+	idq_asked_path(id, path);
+	if (idq_read_small(q, path, buf, sizeof(buf)) == -1)
+		return errno == ENOENT ? 0 :
+		    idq_errno(q, "%s/%s", q->path, path);
+	return strncmp(buf, "kill ", 5) == 0 ? 2 : 1;
+}
+
+int
+idq_cancel_now(struct idq *q, struct job *j, const char *from)
+{
+	char path[PATH_SIZE];
+	struct line l;
+
+	line_start(&l, j, EV_CANCELLED, PL_CANCELLED);
+	l.release = idq_after(l.at, keep_of(q, j));
+	snprintf(l.detail, sizeof(l.detail), "by=%u", (unsigned int)geteuid());
+	if (idq_step(q, j, from, &l, true) == -1)
+		return -1;
+	idq_asked_path(j->pub.id, path);
+	unlinkat(q->fd, path, 0);
+	return 0;
+}
+
+/* The line of a command that ended as HOW and VALUE say. */
+static void
+judge(const struct idq *q, const struct job *j, enum how how, int value,
+    struct line *l)
+{
+	const struct idq_job *p = &j->pub;
+	bool unknown = how == HOW_SIGNAL || how == HOW_TIMEOUT;
+
+	line_start(l, j, EV_FAILED, PL_FAILED);
+	snprintf(l->detail, sizeof(l->detail),
+	    how == HOW_SIGNAL ? "signal=%d" :
+	    how == HOW_TIMEOUT ? "reason=timeout" :
+	    how == HOW_NOCOMMAND ? "reason=no-command" : "exit=%d", value);
+	if (how == HOW_EXIT && value == IDQ_EXIT_DONE) {
+		l->event = EV_DONE;
+		l->to = PL_DONE;
+		l->release = idq_after(l->at, keep_of(q, j));
+	} else if (how == HOW_EXIT &&
+	    (value == IDQ_EXIT_LATER || value == IDQ_EXIT_SOFT)) {
+		l->event = EV_LATER;
+		again(q, j, l, l->at + idq_backoff(q, 1));
+	} else if (unknown && idq_holds_on_crash(q, j)) {
+		l->to = PL_HOLD;
+	} else if (how == HOW_NOCOMMAND ||
+	    (how == HOW_EXIT && value == IDQ_EXIT_HARD) ||
+	    (!p->run && p->attempts >= attempts_max(q, j))) {
+		for_good(q, l);
+	} else {
+		again(q, j, l, l->at + idq_backoff(q, p->attempts));
+	}
+}
+
+int
+idq_finish(struct idq *q, struct job *j, enum how how, int value, bool sync)
+{
+	bool done = how == HOW_EXIT && value == IDQ_EXIT_DONE;
+	char path[PATH_SIZE], from[PATH_SIZE];
+	int asked = idq_asked(q, j->pub.id);
+	struct line l;
+
+	if (asked == -1)
+		return -1;
+	idq_place_path(PL_CUR, j->pub.hash, j->pub.id, 0, from);
+	if (asked != 0 && !done)
+		return idq_cancel_now(q, j, from);
+	judge(q, j, how, value, &l);
+	if (idq_step(q, j, from, &l, sync) == -1)
+		return -1;
+	if (asked != 0) {
+		idq_asked_path(j->pub.id, path);
+		unlinkat(q->fd, path, 0);
+	}
+	return 0;
+}
+
+int
+idq_interrupt(struct idq *q, struct job *j, const char *from)
+{
+	struct line l;
+	int asked = idq_asked(q, j->pub.id);
+
+	if (asked == -1)
+		return -1;
+	if (asked != 0)
+		return idq_cancel_now(q, j, from);
+	line_start(&l, j, EV_INTERRUPTED, PL_NEW);
+	if (idq_holds_on_crash(q, j))
+		l.to = PL_HOLD;
+	else if (j->pub.run)
+		again(q, j, &l, l.at + idq_backoff(q, j->pub.attempts));
+	else if (j->pub.attempts >= attempts_max(q, j))
+		for_good(q, &l);
+	else
+		again(q, j, &l, j->pub.due);
+	return idq_step(q, j, from, &l, false);
+}
+
+int
+idq_expire(struct idq *q, struct job *j, const char *from)
+{
+	struct line l;
+
+	if (j->pub.attempts > 0) {
+		line_start(&l, j, EV_FAILED, PL_FAILED);
+		strlcpy(l.detail, "reason=expired", sizeof(l.detail));
+		for_good(q, &l);
+	} else {
+		line_start(&l, j, EV_EXPIRED, PL_EXPIRED);
+		l.release = idq_after(l.at, keep_of(q, j));
+	}
+	return idq_step(q, j, from, &l, true);
+}
+
+int
+idq_give_back(struct idq *q, struct job *j, int64_t delay, bool sync)
+{
+	char from[PATH_SIZE];
+	struct line l;
+
+	idq_place_path(PL_CUR, j->pub.hash, j->pub.id, 0, from);
+	if (idq_asked(q, j->pub.id) > 0)
+		return idq_cancel_now(q, j, from);
+	line_start(&l, j, EV_RELEASED, PL_NEW);
+	again(q, j, &l, delay > 0 ? l.at + delay : j->pub.due);
+	return idq_step(q, j, from, &l, sync);
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the files of lib/ know of each other.  idq(5) is the specification;
+ * names below are its words.
+ */
+#ifndef IDQ_IMPL_H
+#define IDQ_IMPL_H
+
+#include <sys/types.h>
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <sysexits.h>
+
+#include "idq.h"
+
+#define ID_SIZE		(IDQ_ID_LEN + 1)
+#define HASH_SIZE	(IDQ_HASH_LEN + 1)
+#define STAMP_SIZE	(IDQ_STAMP_LEN + 1)
+#define DUE_LEN		23			/* 20261123T203500.123456Z */
+#define MINUTE_LEN	13
+#define DAY_LEN		10
+#define CUR_LEN		(IDQ_HASH_LEN + 1 + IDQ_ID_LEN)	/* H.ID */
+#define NEW_LEN		(DUE_LEN + 1 + CUR_LEN)		/* DUE.H.ID */
+#define PATH_SIZE	sizeof(((struct idq_job *)NULL)->path)
+#define LINE_SIZE	512			/* a line of a trail */
+#define HEADER_MAX	(1024 * 1024)
+#define MEMORY_MAX	(64 * 1024)		/* of a payload of unknown end */
+#define LOCK_WAIT	(5 * IDQ_SECOND)	/* for somebody else's step */
+#define DUP_LEN		(IDQ_STAMP_LEN + 1)	/* a line of dups/ */
+#define NITEMS(a)	(sizeof(a) / sizeof((a)[0]))
+
+enum place {
+	PL_NEW,
+	PL_WAIT,
+	PL_CUR,
+	PL_HOLD,
+	PL_FAILED,
+	PL_DONE,
+	PL_CANCELLED,
+	PL_EXPIRED,
+	PL_NSTATES,
+	PL_TMP = PL_NSTATES,
+	PL_NONE
+};
+
+enum cfg {
+	CFG_KEEP,
+	CFG_KEEP_FAILED,
+	CFG_KEEP_LOG,
+	CFG_ATTEMPTS,
+	CFG_BACKOFF,
+	CFG_TIMEOUT,
+	CFG_GRACE,
+	CFG_LEASE,
+	CFG_TTL,
+	CFG_WARN_AGE,
+	CFG_ON_CRASH,
+	CFG_SYNC,
+	CFG_SHARED,
+	CFG_EXEC,
+	CFG_N
+};
+
+enum { SYNC_FULL, SYNC_FILE, SYNC_OFF };
+
+struct idq {
+	char	*path;			/* absolute */
+	int	 fd;			/* of the directory */
+	bool	 created;
+	bool	 writable;
+	mode_t	 dmode;			/* of what we make in it */
+	mode_t	 fmode;
+	int64_t	 cfg[CFG_N];
+	bool	 cfg_set[CFG_N];
+	char	 host[65];		/* fit for a file name */
+	char	 boot[37];		/* boot_id, "" until asked for */
+	void	(*notice)(void *, const char *);
+	void	*notice_arg;
+	bool	 sync_failed;		/* of a line; never to be repeated */
+	int	 code;			/* of the last failure */
+	char	 msg[1024];
+};
+
+enum event {
+	EV_CLAIMED,
+	EV_RENEWED,
+	EV_DONE,
+	EV_FAILED,
+	EV_LATER,
+	EV_RELEASED,
+	EV_INTERRUPTED,
+	EV_HELD,
+	EV_RETRIED,
+	EV_CANCELLED,
+	EV_EXPIRED,
+	EV_N
+};
+
+/* A line of a trail; 0 in a time: the line has no such field. */
+struct line {
+	int64_t		at;
+	enum event	event;
+	uint32_t	n;
+	enum place	to;
+	int64_t		next;
+	int64_t		release;	/* IDQ_FOREVER: never */
+	int64_t		lease;
+	char		detail[128];	/* further fields, as text */
+};
+
+/* An open job file; pub comes first, so that idq_job_free() finds the rest. */
+struct job {
+	struct idq_job	pub;
+	int		fd;		/* -1: none */
+	dev_t		dev;
+	ino_t		ino;
+	int64_t		size;
+	bool		whole;
+	bool		begins;		/* as a job file, or could have */
+	int64_t		end;		/* of the last line that counts */
+	bool		started;	/* a trail with a line */
+	struct line	line;		/* the last that counts, if started */
+};
+
+#define JOB_INIT	{ .fd = -1 }
+
+/* error.c: each sets code and message and returns -1. */
+int	 idq_error(struct idq *, int, const char *, ...)
+	    __attribute__((__format__(printf, 3, 4)));
+/* The code follows from errno; ": strerror" is appended. */
+int	 idq_errno(struct idq *, const char *, ...)
+	    __attribute__((__format__(printf, 2, 3)));
+/* A line for a person about what was left alone; not a failure. */
+void	 idq_notice(struct idq *, const char *, ...)
+	    __attribute__((__format__(printf, 2, 3)));
+
+/* queue.c */
+const char *idq_boot(struct idq *);	/* boot_id of this host, or "?" */
+
+/* config.c */
+int	 idq_config_load(struct idq *);
+
+/* file.c: small files and directories of the queue. */
+int	 idq_mkdir_for(struct idq *, const char *path);
+/* Contents up to len - 1 bytes, with a NUL; the length, -1 with errno. */
+ssize_t	 idq_read_small(struct idq *, const char *path, char *, size_t);
+/* Replace PATH by TEXT, by rename; synced with its directory if SYNC. */
+int	 idq_write_small(struct idq *, const char *path, const char *text,
+	    bool sync);
+int	 idq_write_all(int fd, const void *, size_t);	/* -1 with errno */
+int	 idq_sync_dir(struct idq *, const char *path);
+int	 idq_sync_file(struct idq *, int fd);		/* as config says */
+int	 idq_sync_keys(struct idq *, const char *hash);	/* as config says */
+DIR	*idq_opendir(struct idq *, const char *path);
+/* The next name that does not begin with a dot; NULL with errno or 0. */
+struct dirent *idq_readdir(DIR *);
+int	 idq_new_id(char id[ID_SIZE]);			/* -1 with errno */
+
+/*
+ * Call EACH with the folder and every entry of the place: of the place's
+ * directory, or of its MINUTE or DAY folders.  What is no name of that place
+ * is noticed and passed over.  EACH returns non-zero to stop.
+ */
+struct name;
+int	 idq_walk(struct idq *, enum place,
+	    int (*each)(void *, const char *folder, const struct dirent *,
+	    const struct name *), void *);
+
+/* name.c */
+struct name {
+	char	hash[HASH_SIZE];
+	char	id[ID_SIZE];
+	int64_t	due;			/* of new/ and wait/ */
+};
+const char *idq_place_dir(enum place);
+bool	 idq_is_hex(const char *, size_t);
+int	 idq_name_parse(enum place, const char *, struct name *);
+bool	 idq_is_minute(const char *);
+bool	 idq_is_day(const char *);
+void	 idq_key_path(const char *hash, char path[PATH_SIZE]);
+void	 idq_tmp_path(const char *id, const char *suffix,
+	    char path[PATH_SIZE]);
+void	 idq_dups_path(const char *hash, const char *id,
+	    char path[PATH_SIZE]);
+void	 idq_asked_path(const char *id, char path[PATH_SIZE]);
+/* WHEN: the due time in new/ and wait/, the end in DAY folders. */
+void	 idq_place_path(enum place, const char *hash, const char *id,
+	    int64_t when, char path[PATH_SIZE]);
+int	 idq_token_parse(const char *, struct name *, uint32_t *n);
+
+/* time.c */
+void	 idq_due_format(int64_t, char buf[DUE_LEN + 1]);
+int	 idq_due_parse(const char *, int64_t *);
+
+/* jobfile.c */
+/* Open PATH as a job file: 1, 0 if there is none, -1. */
+int	 idq_job_open(struct idq *, const char *path, struct job *);
+void	 idq_job_close(struct job *);	/* unlocks too; frees */
+/* Read head and trail anew; hash is what its name says. */
+int	 idq_job_load(struct idq *, struct job *, const char *hash);
+/* Lock it, waiting up to WAIT: 1, 0 if busy, -1. */
+int	 idq_job_lock(struct idq *, struct job *, int64_t wait);
+void	 idq_job_unlock(struct job *);
+/* Whether PATH is a name of this inode: 1, 0, -1. */
+int	 idq_job_is(struct idq *, const struct job *, const char *path);
+/* Whether it has its key: 1, 0 no or somebody else, -1. */
+int	 idq_job_owns_key(struct idq *, const struct job *);
+/* Open keys/HH/H and load it: 1, 0 if the key is free, -1. */
+int	 idq_key_open(struct idq *, const char *hash, struct job *);
+/* Open, lock without waiting, compare and load PATH: 1, 0 gone or busy, -1. */
+int	 idq_job_take(struct idq *, const char *path, const char *hash,
+	    bool *busy, struct job *);
+/* Whether the payload has its fingerprint: 1, 0, -1. */
+int	 idq_job_verify(struct idq *, const struct job *);
+/* The header of an add, to be freed. */
+char	*idq_header_format(const struct idq_job *, int64_t length, int width,
+	    size_t *len);
+
+/* fingerprint of args, then of payload piece by piece. */
+struct idq_print;
+struct idq_print *idq_print_new(char *const *args, size_t n);
+void	 idq_print_add(struct idq_print *, const void *, size_t);
+void	 idq_print_end(struct idq_print *, char hex[HASH_SIZE]); /* frees */
+
+/* trail.c */
+const char *idq_event_name(enum event);
+int	 idq_line_parse(const char *, size_t, struct line *);
+size_t	 idq_line_format(const struct line *, char *, size_t);
+int	 idq_trail_load(struct idq *, struct job *);
+/* Append, cutting off a torn end; NO sync. */
+int	 idq_trail_append(struct idq *, struct job *, const struct line *);
+
+bool	 idq_is_over(const struct job *);	/* nothing will start it by itself */
+void	 idq_job_state(struct job *, int64_t now);
+
+/* move.c */
+/* Rename, and make sure that FROM is gone: 1, 0 if FROM was not ours, -1. */
+int	 idq_move(struct idq *, const struct job *, const char *from,
+	    const char *to);
+int	 idq_drop(struct idq *, const struct job *, const char *path);
+/* Where its trail says it should be. */
+enum place idq_place_of(const struct job *, int64_t now,
+	    char path[PATH_SIZE]);
+/* Where it is: sets pub.path; PL_TMP: unfinished add; PL_NONE: nowhere. */
+enum place idq_where(struct idq *, struct job *);
+/* Move it from FROM to where its trail says, synced if that is an end. */
+int	 idq_settle(struct idq *, struct job *, const char *from);
+/* Append a line, synced if SYNC, log it, go where it says. */
+int	 idq_step(struct idq *, struct job *, const char *from,
+	    struct line *, bool sync);
+/* Remove state name, dups and key of a job that has ended. */
+int	 idq_free_key(struct idq *, struct job *, const char *from);
+
+/* find.c */
+/* Hash (and of a token the id) that REF means: 1, 0 unknown, -1. */
+int	 idq_resolve(struct idq *, const char *ref, int flags, struct name *);
+int	 idq_not_whole(struct idq *, const struct job *);	/* fails */
+
+/* complete.c */
+enum { COMPLETE_OK = 1, COMPLETE_GONE = 0, COMPLETE_BAD = 2 };
+/* Finish an unfinished add, which is locked: COMPLETE_*, or -1. */
+int	 idq_complete(struct idq *, struct job *);
+
+/* holder.c: who has the key that an add asks for. */
+struct asking {
+	const char	*hash;
+	int64_t		 deadline;	/* the add's own; 0: none */
+	int		 reuse;
+	int64_t		 wait;		/* for a living adder */
+};
+enum {
+	HOLDER_NONE = 0,		/* the key is free */
+	HOLDER_KEEPS,			/* a duplicate; the job is loaded */
+	HOLDER_GIVES,			/* to be replaced; the job is locked */
+	HOLDER_BUSY			/* somebody is at it */
+};
+int	 idq_holder(struct idq *, const struct asking *, struct job *);
+
+/* add.c */
+/*
+ * Add the job of an `idq run': 1 and the job in *j, locked, synced and still
+ * in tmp/; 0 if somebody has the key; -1.
+ */
+int	 idq_add_run(struct idq *, const struct idq_add *, struct job *);
+
+/* log.c: best effort, the trail is the truth. */
+void	 idq_log_write(struct idq *, const struct idq_job *, int64_t at,
+	    const char *event, uint32_t n, const char *detail);
+void	 idq_log_line(struct idq *, const struct job *);	/* its last */
+int	 idq_log_newest(struct idq *, int64_t *at);	/* 1, 0 none, -1 */
+
+/* dups.c */
+int	 idq_dups_add(struct idq *, const char *hash, const char *id,
+	    int64_t now);
+int	 idq_dups_count(struct idq *, const char *hash, const char *id,
+	    uint64_t *, int64_t *last);
+
+/* finish.c */
+enum how {
+	HOW_EXIT,			/* value: exit status */
+	HOW_SIGNAL,			/* value: signal */
+	HOW_TIMEOUT,			/* value: seconds */
+	HOW_NOCOMMAND
+};
+/* End claim N of a job in cur/ as its command ended; asked/ is honoured. */
+int	 idq_finish(struct idq *, struct job *, enum how, int value, bool sync);
+/* The claim ended without a known end. */
+int	 idq_interrupt(struct idq *, struct job *, const char *from);
+int	 idq_expire(struct idq *, struct job *, const char *from);
+bool	 idq_is_expired(const struct job *, int64_t now);
+int	 idq_give_back(struct idq *, struct job *, int64_t delay, bool sync);
+int	 idq_cancel_now(struct idq *, struct job *, const char *from);
+int	 idq_asked(struct idq *, const char *id);	/* 1, 0, -1; 2: kill */
+bool	 idq_holds_on_crash(const struct idq *, const struct job *);
+int64_t	 idq_backoff(const struct idq *, uint32_t attempt);
+int64_t	 idq_after(int64_t now, int64_t d);	/* never past the end */
+
+/* claim.c */
+/* Take a job of new/: 1 claimed and locked, 0 not this one, -1. */
+int	 idq_take(struct idq *, const char *name, int64_t lease, bool *busy,
+	    struct job *);
+int	 idq_claimed(struct idq *, struct job *, const char *from,
+	    int64_t lease);
+
+/* order.c: the names of new/ in claim order, a run of them at a time. */
+struct order;
+struct order *idq_order_new(size_t cap);
+void	 idq_order_free(struct order *);
+/* The oldest due job: 1, 0 nothing that can be had now, -1. */
+int	 idq_order_take(struct idq *, struct order *, int64_t lease,
+	    struct job *);
+/* Whether the last 0 was because of a job that somebody held locked. */
+bool	 idq_order_busy(const struct order *);
+
+/* reap.c */
+/* Before a claim: start-up scan, cur/ and tmp/, due minutes. */
+int	 idq_prepare(struct idq *);
+int	 idq_reap_cur(struct idq *);
+int	 idq_reap_tmp(struct idq *, bool bad);
+/* Due jobs from wait/ to new/; *next is when the next is due, 0 unknown. */
+int	 idq_promote(struct idq *, int64_t *next);
+/* Put right a locked job of cur/ that nobody works on: 1 if it moved, 0, -1. */
+int	 idq_reap_one(struct idq *, struct job *, const char *path);
+/* The same for a file of tmp/; BAD: also those whose sync failed. */
+int	 idq_reap_file(struct idq *, const char *name, bool bad);
+
+/* fsck.c */
+int	 idq_boot_scan(struct idq *);
+
+/* pid.c: whose process runs a job, in run/pid.ID. */
+struct pids {
+	pid_t	worker;
+	pid_t	command;
+	bool	leader;			/* of its process group */
+};
+void	 idq_pid_write(struct idq *, const char *id, const struct pids *);
+void	 idq_pid_remove(struct idq *, const char *id);
+/*
+ * Those that are proven to be still the same processes, 0 for the others; -1
+ * if nothing can be proven from here.
+ */
+int	 idq_pid_read(struct idq *, const char *id, struct pids *);
+void	 idq_pid_signal(const struct pids *, int sig);
+
+int64_t	 idq_ticks(void);		/* monotonic, in microseconds */
+
+/* child.c: the command of a job. */
+struct child {
+	struct job	job;		/* locked while it runs */
+	struct pids	pids;
+	int64_t		next;		/* when to send the next signal, or 0 */
+	int		signals;	/* sent so far */
+	enum why {
+		WHY_NONE,		/* not signalled by us */
+		WHY_TIMEOUT,
+		WHY_STOP,		/* our own end */
+		WHY_ASKED		/* cancel --kill */
+	} why;
+};
+struct start {
+	char *const	*argv;		/* NULL: the job's args */
+	bool		 foreground;	/* our group, our standard input */
+	bool		 with_job;	/* append the job's args */
+	mode_t		 umask;
+};
+/* Start it: 0, or -1 with code 127 or 126 if ARGV cannot be executed. */
+int	 idq_child_start(struct idq *, struct child *, const struct start *);
+/* End it: SIGTERM now, SIGKILL after the grace time. */
+void	 idq_child_end(struct idq *, struct child *, enum why);
+/* Send what is due; the time until the next, or -1. */
+int64_t	 idq_child_tick(struct idq *, struct child *);
+/* It ended with the wait status: write that, leave the job. 0 or -1. */
+int	 idq_child_ended(struct idq *, struct child *, int status);
+
+#endif /* IDQ_IMPL_H */

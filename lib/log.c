@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The queue's log: one write(2) a line, not synced, never a reason to fail.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "idq_impl.h"
+
+#define LOG_LINE	2048
+
+static void
+put(struct idq *q, int64_t at, const char *line, size_t len)
+{
+	char stamp[STAMP_SIZE], path[PATH_SIZE];
+	int fd;
+
+	idq_stamp(at, stamp);
+	snprintf(path, sizeof(path), "log/%.10s.%s", stamp, q->host);
+	fd = openat(q->fd, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
+	    O_NOFOLLOW | O_NONBLOCK, q->fmode);
+	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
+		fd = openat(q->fd, path, O_WRONLY | O_APPEND | O_CREAT |
+		    O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, q->fmode);
+	if (fd == -1)
+		return;
+	if (write(fd, line, len) != (ssize_t)len)
+		idq_notice(q, "%s/%s: a line was not written", q->path, path);
+	close(fd);
+}
+
+void
+idq_log_write(struct idq *q, const struct idq_job *p, int64_t at,
+    const char *event, uint32_t n, const char *detail)
+{
+	char line[LOG_LINE], stamp[STAMP_SIZE];
+	int len;
+
+	if (p != NULL)
+		len = snprintf(line, sizeof(line),
+		    "%s\t%s\t%s.%s.%" PRIu32 "\t%s\t%s\t%s\n",
+		    idq_stamp(at, stamp), event, p->hash, p->id, n, detail,
+		    p->group != NULL ? p->group : "", p->key);
+	else
+		len = snprintf(line, sizeof(line), "%s\t%s\t-\t%s\t\t\n",
+		    idq_stamp(at, stamp), event, detail);
+	put(q, at, line, (size_t)len);
+}
+
+void
+idq_log_line(struct idq *q, const struct job *j)
+{
+	const char *detail = j->pub.last;
+
+	/* stamp, event, number: they have columns of their own. */
+	for (int i = 0; i < 3 && detail != NULL; i++)
+		if ((detail = strchr(detail, ' ')) != NULL)
+			detail++;
+	idq_log_write(q, &j->pub, j->line.at, idq_event_name(j->line.event),
+	    j->line.n, detail != NULL ? detail : "");
+}
+
+/* Split LINE at its tabs into an event; -1 if it is none. */
+static int
+parse(char *line, struct idq_event *e)
+{
+	struct name n;
+	char *at = strsep(&line, "\t"), *ref;
+
+	e->name = strsep(&line, "\t");
+	ref = strsep(&line, "\t");
+	e->detail = strsep(&line, "\t");
+	e->group = strsep(&line, "\t");
+	e->key = line;
+	if (e->key == NULL || idq_stamp_parse(at, strlen(at), &e->at) == -1)
+		return -1;
+	e->n = 0;
+	e->hash = e->id = "";
+	if (strcmp(ref, "-") == 0)
+		return 0;
+	if (strlen(ref) <= CUR_LEN + 1 || ref[CUR_LEN] != '.')
+		return -1;
+	ref[CUR_LEN] = '\0';
+	if (idq_name_parse(PL_CUR, ref, &n) == -1)
+		return -1;
+	e->n = (uint32_t)strtoul(ref + CUR_LEN + 1, NULL, 10);
+	ref[IDQ_HASH_LEN] = '\0';
+	e->hash = ref;
+	e->id = ref + IDQ_HASH_LEN + 1;
+	return 0;
+}
+
+struct files {
+	char	**names;
+	size_t	  n;
+};
+
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void
+files_free(struct files *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		free(f->names[i]);
+	free(f->names);
+}
+
+/* The log files from the day of SINCE on, in order. */
+static int
+files_read(struct idq *q, int64_t since, struct files *f)
+{
+	char stamp[STAMP_SIZE], **more, day[DAY_LEN + 1];
+	struct dirent *e;
+	DIR *d;
+
+	memset(f, 0, sizeof(*f));
+	idq_stamp(since, stamp);
+	if ((d = idq_opendir(q, "log")) == NULL)
+		return errno == ENOENT ? 0 : idq_errno(q, "%s/log", q->path);
+	while ((e = idq_readdir(d)) != NULL) {
+		strlcpy(day, e->d_name, sizeof(day));
+		if (!idq_is_day(day) || e->d_name[DAY_LEN] != '.' ||
+		    strncmp(day, stamp, DAY_LEN) < 0)
+			continue;
+		more = reallocarray(f->names, f->n + 1, sizeof(*f->names));
+		if (more == NULL)
+			break;
+		f->names = more;
+		if ((f->names[f->n] = strdup(e->d_name)) == NULL)
+			break;
+		f->n++;
+	}
+	if (e != NULL || errno != 0) {
+		idq_errno(q, "%s/log", q->path);
+		files_free(f);
+		closedir(d);
+		return -1;
+	}
+	closedir(d);
+	if (f->n > 1)
+		qsort(f->names, f->n, sizeof(*f->names), by_name);
+	return 0;
+}
+
+static FILE *
+open_log(struct idq *q, const char *name)
+{
+	char path[PATH_SIZE + 256];
+	struct stat st;
+	FILE *f;
+	int fd;
+
+	snprintf(path, sizeof(path), "log/%s", name);
+	fd = openat(q->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
+	    O_NONBLOCK);
+	if (fd == -1 || fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) ||
+	    (f = fdopen(fd, "r")) == NULL) {
+		idq_notice(q, "%s/%s: cannot be read; left alone", q->path,
+		    path);
+		if (fd != -1)
+			close(fd);
+		return NULL;
+	}
+	return f;
+}
+
+/* One line ahead of each host's file, so that a day is in order of time. */
+struct reader {
+	FILE		*f;
+	char		*line;
+	size_t		 cap;
+	struct idq_event e;
+};
+
+static bool
+advance(struct reader *r, int64_t since)
+{
+	ssize_t n;
+
+	while (r->f != NULL && (n = getline(&r->line, &r->cap, r->f)) > 0) {
+		if (r->line[n - 1] != '\n')
+			continue;
+		r->line[n - 1] = '\0';
+		if (parse(r->line, &r->e) == 0 && r->e.at >= since)
+			return true;
+	}
+	if (r->f != NULL)
+		fclose(r->f);
+	r->f = NULL;
+	return false;
+}
+
+static struct reader *
+earliest(struct reader *rs, size_t n)
+{
+	struct reader *best = NULL;
+
+	for (size_t i = 0; i < n; i++)
+		if (rs[i].f != NULL &&
+		    (best == NULL || rs[i].e.at < best->e.at))
+			best = &rs[i];
+	return best;
+}
+
+/* The files of one day, N of them, merged. */
+static int
+read_day(struct idq *q, char **names, size_t n, int64_t since,
+    int (*each)(void *, const struct idq_event *), void *arg)
+{
+	struct reader *rs = calloc(n, sizeof(*rs)), *next;
+	int r = 0;
+
+	if (rs == NULL)
+		return idq_errno(q, "%s/log", q->path);
+	for (size_t i = 0; i < n; i++) {
+		rs[i].f = open_log(q, names[i]);
+		advance(&rs[i], since);
+	}
+	while (r == 0 && (next = earliest(rs, n)) != NULL) {
+		r = each(arg, &next->e);
+		advance(next, since);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (rs[i].f != NULL)
+			fclose(rs[i].f);
+		free(rs[i].line);
+	}
+	free(rs);
+	return r;
+}
+
+int
+idq_log(struct idq *q, int64_t since,
+    int (*each)(void *, const struct idq_event *), void *arg)
+{
+	struct files f;
+	size_t i, n;
+	int r = 0;
+
+	if (files_read(q, since, &f) == -1)
+		return -1;
+	for (i = 0; r == 0 && i < f.n; i += n) {
+		for (n = 1; i + n < f.n; n++)
+			if (strncmp(f.names[i], f.names[i + n], DAY_LEN) != 0)
+				break;
+		r = read_day(q, f.names + i, n, since, each, arg);
+	}
+	files_free(&f);
+	return r == -1 ? -1 : 0;
+}
+
+static int
+keep_newest(void *arg, const struct idq_event *e)
+{
+	int64_t *at = arg;
+
+	if (e->at > *at)
+		*at = e->at;
+	return 0;
+}
+
+int
+idq_log_newest(struct idq *q, int64_t *at)
+{
+	struct files f;
+	size_t first;
+	int r = 0;
+
+	*at = 0;
+	if (files_read(q, 0, &f) == -1)
+		return -1;
+	for (first = f.n; first > 0; first--)
+		if (strncmp(f.names[first - 1], f.names[f.n - 1],
+		    DAY_LEN) != 0)
+			break;
+	if (f.n > 0)
+		r = read_day(q, f.names + first, f.n - first, 0, keep_newest,
+		    at);
+	files_free(&f);
+	return r == -1 ? -1 : *at != 0;
+}

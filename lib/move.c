@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Moves.  The caller holds the lock of the job in all of these.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "idq_impl.h"
+
+#define TRIES	100	/* against one that removes empty folders */
+
+/* Remove PATH if it is a name of this job. */
+int
+idq_drop(struct idq *q, const struct job *j, const char *path)
+{
+	int r = idq_job_is(q, j, path);
+
+	if (r == 1 && unlinkat(q->fd, path, 0) == -1 && errno != ENOENT)
+		return idq_errno(q, "%s/%s", q->path, path);
+	return r == -1 ? -1 : 0;
+}
+
+/* Remove the MINUTE or DAY folder of PATH if it is empty by now. */
+static void
+drop_folder(struct idq *q, const char *path)
+{
+	char dir[PATH_SIZE];
+	char *slash;
+
+	strlcpy(dir, path, sizeof(dir));
+	slash = strrchr(dir, '/');
+	*slash = '\0';
+	if (strchr(dir, '/') != NULL)
+		unlinkat(q->fd, dir, AT_REMOVEDIR);
+}
+
+static int
+rename_to(struct idq *q, const struct job *j, const char *from,
+    const char *to)
+{
+	for (int i = 0; i < TRIES; i++) {
+		if (renameat(q->fd, from, q->fd, to) == 0)
+			return 1;
+		if (errno != ENOENT)
+			break;
+		/* The source was moved, or the folder is missing. */
+		if (idq_job_is(q, j, from) != 1)
+			return idq_job_is(q, j, to);
+		if (idq_mkdir_for(q, to) == -1)
+			break;
+	}
+	return idq_errno(q, "%s/%s", q->path, to);
+}
+
+int
+idq_move(struct idq *q, const struct job *j, const char *from, const char *to)
+{
+	int r = rename_to(q, j, from, to);
+
+	if (r != 1)
+		return r;
+	/* rename(2) of two links of one inode removes neither. */
+	if (idq_drop(q, j, from) == -1)
+		return -1;
+	drop_folder(q, from);
+	return 1;
+}
+
+enum place
+idq_place_of(const struct job *j, int64_t now, char path[PATH_SIZE])
+{
+	const struct idq_job *p = &j->pub;
+	enum place to = j->started ? j->line.to : PL_NEW;
+	int64_t when = j->line.at;
+
+	if (to == PL_NEW || to == PL_WAIT) {
+		to = p->run ? PL_FAILED : p->due > now ? PL_WAIT : PL_NEW;
+		when = p->due;
+	}
+	idq_place_path(to, p->hash, p->id, when, path);
+	return to;
+}
+
+enum place
+idq_where(struct idq *q, struct job *j)
+{
+	static const enum place others[] = { PL_NEW, PL_WAIT, PL_CUR, PL_HOLD,
+	    PL_FAILED, PL_TMP };
+	struct idq_job *p = &j->pub;
+	enum place to = idq_place_of(j, idq_now(), p->path);
+
+	if (idq_job_is(q, j, p->path) == 1)
+		return to;
+	for (size_t i = 0; i < NITEMS(others); i++) {
+		idq_place_path(others[i], p->hash, p->id, p->due, p->path);
+		if (idq_job_is(q, j, p->path) == 1)
+			return others[i];
+	}
+	idq_key_path(p->hash, p->path);
+	return PL_NONE;
+}
+
+/* Whether somebody was told, or will be, that the job has come here. */
+static bool
+was_told(enum place to)
+{
+	return to == PL_HOLD || to == PL_FAILED || to == PL_DONE ||
+	    to == PL_CANCELLED || to == PL_EXPIRED;
+}
+
+static int
+sync_line(struct idq *q, struct job *j)
+{
+	if (idq_sync_file(q, j->fd) == 0)
+		return 0;
+	q->sync_failed = true;
+	return idq_errno(q, "%s/%s: sync", q->path, j->pub.path);
+}
+
+int
+idq_settle(struct idq *q, struct job *j, const char *from)
+{
+	char to[PATH_SIZE];
+	enum place place = idq_place_of(j, idq_now(), to);
+
+	if (strcmp(from, to) == 0)
+		return 0;
+	if (was_told(place) && sync_line(q, j) == -1)
+		return -1;
+	return idq_move(q, j, from, to);
+}
+
+/*
+ * Once its line stands (and is synced) the job is where that says, whether
+ * the rename comes about or not: whoever finds it makes up for that.
+ */
+int
+idq_step(struct idq *q, struct job *j, const char *from, struct line *l,
+    bool sync)
+{
+	char to[PATH_SIZE];
+
+	if (idq_trail_append(q, j, l) == -1)
+		return -1;
+	if ((sync || was_told(l->to)) && sync_line(q, j) == -1)
+		return -1;
+	idq_place_of(j, l->at, to);
+	if (strcmp(from, to) != 0 && idq_move(q, j, from, to) == -1)
+		idq_notice(q, "%s", q->msg);
+	idq_log_line(q, j);
+	return 0;
+}
+
+int
+idq_free_key(struct idq *q, struct job *j, const char *from)
+{
+	const struct idq_job *p = &j->pub;
+	char path[PATH_SIZE];
+	int r;
+
+	if (from != NULL) {
+		if (idq_drop(q, j, from) == -1)
+			return -1;
+		drop_folder(q, from);
+	}
+	idq_dups_path(p->hash, p->id, path);
+	if (unlinkat(q->fd, path, 0) == -1 && errno != ENOENT)
+		return idq_errno(q, "%s/%s", q->path, path);
+	idq_asked_path(p->id, path);
+	if (p->claims > 0)
+		unlinkat(q->fd, path, 0);
+	if ((r = idq_job_owns_key(q, j)) != 1)
+		return r;
+	idq_key_path(p->hash, path);
+	return idq_drop(q, j, path);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Whose process runs a job.  A pid alone proves nothing; with the start time
+ * of the process, the host and the boot it does.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "idq_impl.h"
+
+static void
+pid_path(const char *id, char path[PATH_SIZE])
+{
+	snprintf(path, PATH_SIZE, "run/pid.%s", id);
+}
+
+/* Field 22 of /proc/PID/stat, in clock ticks since the boot; 0: no process. */
+static uint64_t
+start_time(pid_t pid)
+{
+	char path[32], buf[1024], *s;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+		return 0;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	if (n <= 0)
+		return 0;
+	buf[n] = '\0';
+	/* The command's name, in parentheses, may hold anything. */
+	if ((s = strrchr(buf, ')')) == NULL || s[1] == '\0' || s[2] == 'Z')
+		return 0;
+	for (int i = 2; i < 22 && s != NULL; i++)
+		if ((s = strchr(s, ' ')) != NULL)
+			s++;
+	return s != NULL ? strtoull(s, NULL, 10) : 0;
+}
+
+void
+idq_pid_write(struct idq *q, const char *id, const struct pids *p)
+{
+	char path[PATH_SIZE], text[256];
+	const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC |
+	    O_NOFOLLOW | O_NONBLOCK;
+	int fd;
+
+	snprintf(text, sizeof(text), "%d %" PRIu64 " %d %" PRIu64
+	    " %d %s %s\n", (int)p->worker, start_time(p->worker),
+	    (int)p->command, start_time(p->command), p->leader, q->host,
+	    idq_boot(q));
+	pid_path(id, path);
+	fd = openat(q->fd, path, flags, q->fmode);
+	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
+		fd = openat(q->fd, path, flags, q->fmode);
+	if (fd == -1)
+		return;
+	if (idq_write_all(fd, text, strlen(text)) == -1)
+		unlinkat(q->fd, path, 0);
+	close(fd);
+}
+
+void
+idq_pid_remove(struct idq *q, const char *id)
+{
+	char path[PATH_SIZE];
+
+	pid_path(id, path);
+	unlinkat(q->fd, path, 0);
+}
+
+int
+idq_pid_read(struct idq *q, const char *id, struct pids *p)
+{
+	char path[PATH_SIZE], buf[256], host[65], boot[64];
+	uint64_t worker_start, command_start;
+	int worker, command, leader;
+
+	pid_path(id, path);
+	if (idq_read_small(q, path, buf, sizeof(buf)) == -1 ||
+	    sscanf(buf, "%d %" SCNu64 " %d %" SCNu64 " %d %64s %63s", &worker,
+	    &worker_start, &command, &command_start, &leader, host,
+	    boot) != 7 || worker <= 1 || command <= 1 ||
+	    strcmp(host, q->host) != 0 || strcmp(boot, idq_boot(q)) != 0)
+		return -1;
+	p->leader = leader != 0;
+	p->worker = worker_start != 0 &&
+	    start_time(worker) == worker_start ? worker : 0;
+	p->command = command_start != 0 &&
+	    start_time(command) == command_start ? command : 0;
+	return 0;
+}
+
+void
+idq_pid_signal(const struct pids *p, int sig)
+{
+	kill(p->leader ? -p->command : p->command, sig);
+}
+
+pid_t
+idq_command_pid(struct idq *q, const struct idq_job *job)
+{
+	struct pids p;
+
+	if (job->state != IDQ_RUNNING || idq_pid_read(q, job->id, &p) == -1)
+		return 0;
+	return p.command;
+}

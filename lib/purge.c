@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Removing what is past its time.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "idq_impl.h"
+
+#define TICK	256			/* jobs between two calls of tick() */
+
+struct work {
+	struct idq	*q;
+	struct idq_purge *p;
+	int64_t		 now;		/* as the clock says */
+	int64_t		 sane;		/* as far as it is believed */
+	uint64_t	 seen;
+	bool		 touched[256];	/* shards of keys/ to be synced */
+};
+
+/* When J may go; IDQ_FOREVER: never. */
+static int64_t
+time_of(const struct work *w, const struct job *j)
+{
+	if (!idq_is_over(j))
+		return IDQ_FOREVER;
+	if (w->p->older > 0)
+		return idq_after(j->line.at, w->p->older);
+	return j->pub.release != 0 ? j->pub.release : IDQ_FOREVER;
+}
+
+static int
+purge_job(struct work *w, struct job *j, const char *path)
+{
+	int64_t at = time_of(w, j);
+	unsigned int shard;
+
+	if (!j->whole || at > w->now)
+		return 0;
+	if (at > w->sane) {
+		w->p->held++;
+		return 0;
+	}
+	w->p->jobs++;
+	if (w->p->dry_run)
+		return 0;
+	if (idq_free_key(w->q, j, path) == -1)
+		return -1;
+	sscanf(j->pub.hash, "%2x", &shard);
+	w->touched[shard] = true;
+	return 0;
+}
+
+static int
+purge_entry(void *arg, const char *folder, const struct dirent *e,
+    const struct name *n)
+{
+	struct work *w = arg;
+	char path[PATH_SIZE];
+	struct job j;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%.*s", folder, CUR_LEN, e->d_name);
+	if ((r = idq_job_take(w->q, path, n->hash, NULL, &j)) == 1) {
+		r = purge_job(w, &j, path);
+		idq_job_unlock(&j);
+		idq_job_close(&j);
+	}
+	if (r == -1 && w->q->code != EX_SOFTWARE)
+		return -1;
+	if (r == -1)
+		idq_notice(w->q, "%s", w->q->msg);
+	if (++w->seen % TICK == 0 && w->p->tick != NULL)
+		return w->p->tick(w->p->arg, w->p->jobs);
+	return 0;
+}
+
+static int
+purge_logs(struct work *w)
+{
+	int64_t keep = w->q->cfg[CFG_KEEP_LOG];
+	char oldest[STAMP_SIZE], path[PATH_SIZE + 256], day[DAY_LEN + 1];
+	struct dirent *e;
+	DIR *d;
+
+	if (keep == IDQ_FOREVER)
+		return 0;
+	idq_stamp(w->sane > keep ? w->sane - keep : 0, oldest);
+	if ((d = idq_opendir(w->q, "log")) == NULL)
+		return errno == ENOENT ? 0 :
+		    idq_errno(w->q, "%s/log", w->q->path);
+	while ((e = idq_readdir(d)) != NULL) {
+		strlcpy(day, e->d_name, sizeof(day));
+		if (!idq_is_day(day) || e->d_name[DAY_LEN] != '.' ||
+		    strncmp(day, oldest, DAY_LEN) >= 0)
+			continue;
+		snprintf(path, sizeof(path), "log/%s", e->d_name);
+		w->p->logs++;
+		if (!w->p->dry_run && unlinkat(w->q->fd, path, 0) == -1)
+			idq_notice(w->q, "%s/%s: %s", w->q->path, path,
+			    strerror(errno));
+	}
+	closedir(d);
+	return 0;
+}
+
+static int
+sync_shards(struct work *w)
+{
+	char hash[3];
+
+	for (int i = 0; i < 256; i++) {
+		if (!w->touched[i])
+			continue;
+		snprintf(hash, sizeof(hash), "%02x", i);
+		if (idq_sync_keys(w->q, hash) == -1)
+			return idq_errno(w->q, "%s/keys/%s: sync",
+			    w->q->path, hash);
+	}
+	return 0;
+}
+
+/*
+ * A clock that jumped ahead must not free every key at once: it is believed
+ * up to a day past the newest line of the log.  This run writes one, so that
+ * the next will go on; a queue that was idle is only late.
+ */
+static int
+believe(struct work *w)
+{
+	int64_t newest;
+
+	if (idq_log_newest(w->q, &newest) == -1)
+		return -1;
+	w->now = idq_now();
+	w->sane = idq_after(newest, IDQ_DAY);
+	if (w->sane > w->now)
+		w->sane = w->now;
+	return 0;
+}
+
+int
+idq_purge(struct idq *q, struct idq_purge *p)
+{
+	static const enum place places[] = { PL_FAILED, PL_DONE, PL_CANCELLED,
+	    PL_EXPIRED };
+	struct work w = { .q = q, .p = p };
+	char detail[96];
+	int r = 0;
+
+	p->jobs = p->logs = p->held = 0;
+	if (believe(&w) == -1)
+		return -1;
+	for (size_t i = 0; r == 0 && i < NITEMS(places); i++)
+		r = idq_walk(q, places[i], purge_entry, &w);
+	/* Stopped by the caller is no failure; what is gone is gone. */
+	if (r != -1)
+		r = 0;
+	if (sync_shards(&w) == -1 || (r == 0 && purge_logs(&w) == -1))
+		r = -1;
+	if (p->dry_run || r == -1)
+		return r;
+	snprintf(detail, sizeof(detail), "jobs=%" PRIu64 " logs=%" PRIu64
+	    " held=%" PRIu64, p->jobs, p->logs, p->held);
+	idq_log_write(q, NULL, w.now, "purged", 0, detail);
+	return 0;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What every claim and worker does first: the start-up scan after a boot, jobs
+ * that nobody works on any more, unfinished adds, and due times that have come.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "idq_impl.h"
+
+#define WORKER_STAMP	"run/worker"
+
+int
+idq_reap_one(struct idq *q, struct job *j, const char *path)
+{
+	if (!j->whole) {
+		idq_notice(q, "%s/%s: is not whole; left alone", q->path,
+		    path);
+		return 0;
+	}
+	if (!j->started || j->line.to != PL_CUR)
+		return idq_settle(q, j, path);
+	if (j->pub.lease > idq_now())
+		return 0;
+	return idq_interrupt(q, j, path) == -1 ? -1 : 1;
+}
+
+static int
+reap_entry(void *arg, const char *folder, const struct dirent *e,
+    const struct name *n)
+{
+	struct idq *q = arg;
+	char path[PATH_SIZE];
+	struct job j;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%.*s", folder, CUR_LEN, e->d_name);
+	if ((r = idq_job_take(q, path, n->hash, NULL, &j)) == 1) {
+		r = idq_reap_one(q, &j, path);
+		idq_job_unlock(&j);
+		idq_job_close(&j);
+	}
+	/* What is wrong with one job does not stop the others. */
+	if (r == -1)
+		idq_notice(q, "%s", q->msg);
+	return 0;
+}
+
+int
+idq_reap_cur(struct idq *q)
+{
+	return idq_walk(q, PL_CUR, reap_entry, q);
+}
+
+/* ID, ID.k or ID.bad: what follows the id, or NULL. */
+static const char *
+tmp_suffix(const char *name)
+{
+	const char *s = name + IDQ_ID_LEN;
+
+	if (!idq_is_hex(name, IDQ_ID_LEN))
+		return NULL;
+	if (*s == '\0' || strcmp(s, ".k") == 0 || strcmp(s, ".bad") == 0)
+		return s;
+	return NULL;
+}
+
+/* J, at tmp/ID..., is locked and has no adder. */
+static int
+reap_locked(struct idq *q, struct job *j, const char *path, bool plain)
+{
+	int r;
+
+	if (!j->whole || !plain || strcmp(j->pub.id, path + 4) != 0)
+		return idq_drop(q, j, path);
+	if ((r = idq_job_owns_key(q, j)) == -1)
+		return -1;
+	if (r == 0 || idq_where(q, j) < PL_TMP)
+		return idq_drop(q, j, path);
+	r = idq_complete(q, j);
+	/* What fails its fingerprint was never accepted. */
+	return r == COMPLETE_BAD ? idq_drop(q, j, path) : r == -1 ? -1 : 0;
+}
+
+int
+idq_reap_file(struct idq *q, const char *name, bool bad)
+{
+	const char *suffix = tmp_suffix(name);
+	char path[PATH_SIZE], good[PATH_SIZE];
+	struct job j;
+	int r;
+
+	if (suffix == NULL) {
+		idq_notice(q, "%s/tmp/%s: is not idq's; left alone", q->path,
+		    name);
+		return 0;
+	}
+	if (strcmp(suffix, ".bad") == 0 && !bad)
+		return 0;
+	snprintf(path, sizeof(path), "tmp/%s", name);
+	if ((r = idq_job_take(q, path, NULL, NULL, &j)) != 1)
+		return r;
+	if (strcmp(suffix, ".bad") == 0) {
+		/* After a boot the file is what the disk has: look again. */
+		snprintf(good, sizeof(good), "tmp/%.*s", IDQ_ID_LEN, name);
+		r = idq_move(q, &j, path, good);
+		if (r == 1)
+			r = reap_locked(q, &j, good, true);
+	} else
+		r = reap_locked(q, &j, path, *suffix == '\0');
+	idq_job_unlock(&j);
+	idq_job_close(&j);
+	return r;
+}
+
+int
+idq_reap_tmp(struct idq *q, bool bad)
+{
+	struct dirent *e;
+	DIR *d = idq_opendir(q, "tmp");
+
+	if (d == NULL)
+		return errno == ENOENT ? 0 : idq_errno(q, "%s/tmp", q->path);
+	while ((e = idq_readdir(d)) != NULL)
+		if (idq_reap_file(q, e->d_name, bad) == -1)
+			idq_notice(q, "%s", q->msg);
+	closedir(d);
+	return 0;
+}
+
+struct promotion {
+	struct idq	*q;
+	int64_t		 now;
+	int64_t		 next;		/* the earliest still to come */
+	char		 folder[PATH_SIZE];	/* of it */
+};
+
+static int
+promote_entry(void *arg, const char *folder, const struct dirent *e,
+    const struct name *n)
+{
+	struct promotion *w = arg;
+	char path[PATH_SIZE];
+	struct job j;
+	int r;
+
+	if (n->due > w->now) {
+		if (w->next != 0 && strcmp(w->folder, folder) != 0)
+			return 1;		/* later minutes are later */
+		if (w->next == 0 || n->due < w->next)
+			w->next = n->due;
+		strlcpy(w->folder, folder, sizeof(w->folder));
+		return 0;
+	}
+	snprintf(path, sizeof(path), "%s/%.*s", folder, NEW_LEN, e->d_name);
+	if ((r = idq_job_take(w->q, path, n->hash, NULL, &j)) == 1) {
+		r = j.whole ? idq_settle(w->q, &j, path) : 0;
+		idq_job_unlock(&j);
+		idq_job_close(&j);
+	}
+	if (r == -1)
+		idq_notice(w->q, "%s", w->q->msg);
+	return 0;
+}
+
+int
+idq_promote(struct idq *q, int64_t *next)
+{
+	struct promotion w = { .q = q, .now = idq_now() };
+
+	if (idq_walk(q, PL_WAIT, promote_entry, &w) == -1)
+		return -1;
+	if (next != NULL)
+		*next = w.next;
+	return 0;
+}
+
+/* Overwritten in place: it is a hint, and always of one length. */
+static int
+write_stamp(struct idq *q, const char *path, int64_t at)
+{
+	char line[STAMP_SIZE];
+	const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+	    O_NONBLOCK;
+	ssize_t n;
+	int fd;
+
+	fd = openat(q->fd, path, flags, q->fmode);
+	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
+		fd = openat(q->fd, path, flags, q->fmode);
+	if (fd == -1)
+		return -1;
+	idq_stamp(at, line);
+	line[IDQ_STAMP_LEN] = '\n';
+	n = write(fd, line, sizeof(line));
+	close(fd);
+	return n == sizeof(line) ? 0 : -1;
+}
+
+static int64_t
+read_stamp(struct idq *q, const char *path)
+{
+	char buf[64];
+	int64_t at;
+
+	if (idq_read_small(q, path, buf, sizeof(buf)) < IDQ_STAMP_LEN ||
+	    idq_stamp_parse(buf, IDQ_STAMP_LEN, &at) == -1)
+		return 0;
+	return at;
+}
+
+int64_t
+idq_last_worker(struct idq *q)
+{
+	return read_stamp(q, WORKER_STAMP);
+}
+
+int
+idq_alarm(struct idq *q, const char *name, int64_t every)
+{
+	char path[PATH_SIZE];
+	int64_t now = idq_now(), last;
+
+	snprintf(path, sizeof(path), "run/alarm-%s", name);
+	last = read_stamp(q, path);
+	if (last != 0 && last <= now && now - last < every)
+		return 0;
+	/* Where it cannot be noted, rather once too often than never. */
+	write_stamp(q, path, now);
+	return 1;
+}
+
+int
+idq_prepare(struct idq *q)
+{
+	char path[PATH_SIZE], boot[64];
+	ssize_t n;
+
+	write_stamp(q, WORKER_STAMP, idq_now());
+	snprintf(path, sizeof(path), "boot/%s", q->host);
+	n = idq_read_small(q, path, boot, sizeof(boot));
+	if (n == -1 && errno != ENOENT)
+		return idq_errno(q, "%s/%s", q->path, path);
+	if (n == -1 || strcmp(boot, idq_boot(q)) != 0) {
+		if (idq_boot_scan(q) == -1)
+			return -1;
+		if (idq_write_small(q, path, idq_boot(q), false) == -1)
+			return idq_errno(q, "%s/%s", q->path, path);
+	}
+	if (idq_reap_cur(q) == -1)
+		return -1;
+	return idq_reap_tmp(q, false);
+}

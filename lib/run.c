@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * idq run: a command in the foreground, once per key.
+ */
+#include <sys/inotify.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "idq_impl.h"
+
+struct run {
+	struct idq	*q;
+	const struct idq_add *add;
+	struct child	 child;
+	int		*status;
+	char		**note;
+};
+
+/* Nothing to do: exit with STATUS. */
+static int
+say(struct run *r, int status, const char *why)
+{
+	*r->status = status;
+	if (why != NULL && asprintf(r->note, "%.*s: %s", (int)r->add->keylen,
+	    r->add->key, why) == -1)
+		*r->note = NULL;
+	return 0;
+}
+
+/* The failed try in J, unlocked: is its delay over?  As holder(). */
+static int
+try_again(struct run *r, struct job *j)
+{
+	struct idq *q = r->q;
+	char hash[HASH_SIZE];
+	int ok;
+
+	if (!j->pub.run)
+		return say(r, EX_TEMPFAIL, "failed as a job of idq add");
+	if (j->line.next == 0)
+		return say(r, EX_TEMPFAIL, "failed for good; idq retry makes "
+		    "it try again");
+	if (j->line.next > idq_now())
+		return say(r, EX_TEMPFAIL, NULL);
+	strlcpy(hash, j->pub.hash, sizeof(hash));
+	if ((ok = idq_job_lock(q, j, 0)) == -1)
+		return -1;
+	if (ok == 0)
+		return say(r, 0, NULL);	/* another run is quicker */
+	if (idq_job_load(q, j, hash) == -1)
+		return -1;
+	if (!j->whole || j->pub.state != IDQ_FAILED || !j->pub.run ||
+	    j->line.next == 0 || j->line.next > idq_now() ||
+	    idq_job_owns_key(q, j) != 1)
+		return 2;
+	if (idq_where(q, j) >= PL_TMP)
+		return idq_error(q, EX_TEMPFAIL, "its add was cut off");
+	return 1;
+}
+
+/* The key is held: 0 answered, 1 *j is to be run, 2 look again, -1. */
+static int
+held(struct run *r, struct job *j)
+{
+	struct idq *q = r->q;
+	char hash[HASH_SIZE];
+	int ok;
+
+	idq_key_hash(r->add->key, r->add->keylen, hash);
+	if ((ok = idq_key_open(q, hash, j)) != 1)
+		return ok == 0 ? 2 : -1;
+	if (!j->whole)
+		return idq_not_whole(q, j);
+	switch (j->pub.state) {
+	case IDQ_RUNNING:
+	case IDQ_DONE:
+	case IDQ_CANCELLED:
+		return say(r, 0, NULL);
+	case IDQ_FAILED:
+		return try_again(r, j);
+	case IDQ_HELD:
+		return say(r, EX_TEMPFAIL, "is held; idq retry makes it try "
+		    "again");
+	default:
+		return say(r, EX_TEMPFAIL, "is a job of idq add");
+	}
+}
+
+/* 1 and the job claimed, 0 answered, -1. */
+static int
+claim(struct run *r)
+{
+	struct job *j = &r->child.job;
+	struct idq *q = r->q;
+	int ok;
+
+	for (;;) {
+		if ((ok = idq_add_run(q, r->add, j)) == 0)
+			ok = held(r, j);
+		if (ok == 1)
+			ok = idq_claimed(q, j, j->pub.path, 0) == 1 ? 1 : -1;
+		if (ok == 1)
+			return 1;
+		idq_job_close(j);
+		if (ok != 2)
+			return ok;
+	}
+}
+
+static int
+open_signals(struct idq *q, sigset_t *old)
+{
+	static const int sigs[] = { SIGCHLD, SIGTERM, SIGHUP, SIGINT,
+	    SIGQUIT };
+	sigset_t mask;
+	int fd;
+
+	sigemptyset(&mask);
+	for (size_t i = 0; i < NITEMS(sigs); i++)
+		sigaddset(&mask, sigs[i]);
+	sigprocmask(SIG_BLOCK, &mask, old);
+	if ((fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK)) == -1)
+		return idq_errno(q, "signalfd");
+	return fd;
+}
+
+static int
+watch_asked(struct idq *q)
+{
+	char path[64];
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/asked", q->fd);
+	if (fd != -1)
+		inotify_add_watch(fd, path, IN_MOVED_TO);
+	return fd;
+}
+
+/* Pass on what only we were sent; the terminal sends to both of us. */
+static void
+pass_on(struct run *r, int sigfd)
+{
+	struct signalfd_siginfo si;
+
+	while (read(sigfd, &si, sizeof(si)) == sizeof(si))
+		if (si.ssi_signo != SIGCHLD && si.ssi_code <= 0)
+			idq_pid_signal(&r->child.pids, (int)si.ssi_signo);
+}
+
+static void
+look_asked(struct run *r, int ino)
+{
+	char buf[4096];
+	bool any = false;
+
+	while (ino != -1 && read(ino, buf, sizeof(buf)) > 0)
+		any = true;
+	if (any && idq_asked(r->q, r->child.job.pub.id) == 2)
+		idq_child_end(r->q, &r->child, WHY_ASKED);
+}
+
+static int
+wait_child(struct run *r, int sigfd)
+{
+	int ino = watch_asked(r->q), status;
+	struct pollfd fds[2] = { { .fd = sigfd, .events = POLLIN },
+	    { .fd = ino, .events = POLLIN } };
+	int64_t wait;
+
+	while (waitpid(r->child.pids.command, &status, WNOHANG) == 0) {
+		wait = idq_child_tick(r->q, &r->child);
+		poll(fds, 2, wait == -1 ? -1 : (int)((wait + 999) / 1000));
+		pass_on(r, sigfd);
+		look_asked(r, ino);
+	}
+	if (ino != -1)
+		close(ino);
+	return status;
+}
+
+/* Letting go without the line would run it again: try until it is written. */
+static int
+write_end(struct run *r, int status)
+{
+	bool told = false;
+
+	while (idq_child_ended(r->q, &r->child, status) == -1) {
+		if (r->q->sync_failed)
+			return -1;
+		if (!told)
+			idq_notice(r->q, "%s: the end of a job cannot be "
+			    "written, trying again: %s", r->q->path,
+			    r->q->msg);
+		told = true;
+		sleep(1);
+	}
+	return 0;
+}
+
+static int
+run_claimed(struct run *r, char *const *argv, mode_t mask, int sigfd)
+{
+	const struct start how = { .argv = argv, .foreground = true,
+	    .umask = mask };
+	struct idq *q = r->q;
+	int status;
+
+	if (idq_child_start(q, &r->child, &how) == -1) {
+		int code = q->code;
+
+		if (code != 126 && code != 127) {
+			idq_give_back(q, &r->child.job, 0, false);
+			return -1;
+		}
+		*r->status = code;
+		if (asprintf(r->note, "%s", q->msg) == -1)
+			*r->note = NULL;
+		return idq_give_back(q, &r->child.job, 0, false);
+	}
+	status = wait_child(r, sigfd);
+	*r->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) :
+	    WEXITSTATUS(status);
+	return write_end(r, status);
+}
+
+int
+idq_run(struct idq *q, const struct idq_add *add, char *const *argv,
+    mode_t mask, int *status, char **note)
+{
+	struct run r = { .q = q, .add = add, .status = status, .note = note,
+	    .child.job.fd = -1 };
+	sigset_t old;
+	int ok, sigfd;
+
+	*note = NULL;
+	if (idq_prepare(q) == -1)
+		return -1;
+	if ((sigfd = open_signals(q, &old)) == -1)
+		ok = -1;
+	else if ((ok = claim(&r)) == 1) {
+		ok = run_claimed(&r, argv, mask, sigfd);
+		idq_job_unlock(&r.child.job);
+		idq_job_close(&r.child.job);
+	}
+	if (sigfd != -1)
+		close(sigfd);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return ok;
+}

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: ISC */
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "idq_impl.h"
+
+#define YEAR_MAX	9999
+
+int64_t
+idq_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * IDQ_SECOND + ts.tv_nsec / 1000;
+}
+
+int64_t
+idq_after(int64_t now, int64_t d)
+{
+	return d >= IDQ_FOREVER - now ? IDQ_FOREVER : now + d;
+}
+
+/* The broken-down UTC time and the microseconds of T, as far as year 9999. */
+static int
+split(int64_t t, struct tm *tm)
+{
+	static const int64_t last = INT64_C(253402300799999999);
+	time_t s;
+
+	if (t < 0)
+		t = 0;
+	if (t > last)
+		t = last;
+	s = (time_t)(t / IDQ_SECOND);
+	gmtime_r(&s, tm);
+	return (int)(t % IDQ_SECOND);
+}
+
+char *
+idq_stamp(int64_t t, char buf[STAMP_SIZE])
+{
+	struct tm tm;
+	int us = split(t, &tm);
+	size_t n = strftime(buf, STAMP_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+
+	snprintf(buf + n, STAMP_SIZE - n, ".%06dZ", us);
+	return buf;
+}
+
+void
+idq_due_format(int64_t t, char buf[DUE_LEN + 1])
+{
+	struct tm tm;
+	int us = split(t, &tm);
+	size_t n = strftime(buf, DUE_LEN + 1, "%Y%m%dT%H%M%S", &tm);
+
+	snprintf(buf + n, DUE_LEN + 1 - n, ".%06dZ", us);
+}
+
+static int
+digits(const char **s, int n, int *value)
+{
+	*value = 0;
+	while (n-- > 0) {
+		if (!isdigit((unsigned char)**s))
+			return -1;
+		*value = *value * 10 + (*(*s)++ - '0');
+	}
+	return 0;
+}
+
+/*
+ * Read S by FORM, in which Y, m, d, H, M, S stand for the fields of a date, u
+ * for microseconds and anything else for itself.  Returns what follows.
+ */
+static const char *
+scan(const char *s, const char *form, struct tm *tm, int *us)
+{
+	for (; *form != '\0'; form++) {
+		int r = 0;
+
+		switch (*form) {
+		case 'Y':
+			r = digits(&s, 4, &tm->tm_year);
+			break;
+		case 'm':
+			r = digits(&s, 2, &tm->tm_mon);
+			break;
+		case 'd':
+			r = digits(&s, 2, &tm->tm_mday);
+			break;
+		case 'H':
+			r = digits(&s, 2, &tm->tm_hour);
+			break;
+		case 'M':
+			r = digits(&s, 2, &tm->tm_min);
+			break;
+		case 'S':
+			r = digits(&s, 2, &tm->tm_sec);
+			break;
+		case 'u':
+			r = digits(&s, 6, us);
+			break;
+		default:
+			r = *s++ == *form ? 0 : -1;
+		}
+		if (r == -1)
+			return NULL;
+	}
+	return s;
+}
+
+static int
+in_range(const struct tm *tm)
+{
+	static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31,
+	    30, 31 };
+	int y = tm->tm_year, m = tm->tm_mon, last;
+
+	if (y < 1970 || y > YEAR_MAX || m < 1 || m > 12)
+		return 0;
+	last = days[m - 1];
+	if (m == 2 && y % 4 == 0 && (y % 100 != 0 || y % 400 == 0))
+		last = 29;
+	return tm->tm_mday >= 1 && tm->tm_mday <= last &&
+	    tm->tm_hour <= 23 && tm->tm_min <= 59 && tm->tm_sec <= 59;
+}
+
+/* From the years and months that people count to those of struct tm. */
+static void
+to_tm(struct tm *tm)
+{
+	tm->tm_year -= 1900;
+	tm->tm_mon -= 1;
+	tm->tm_isdst = -1;
+}
+
+static int
+utc_parse(const char *s, const char *form, size_t len, int64_t *t)
+{
+	struct tm tm = { 0 };
+	int us = 0;
+	const char *end = scan(s, form, &tm, &us);
+
+	if (end == NULL || end != s + len || !in_range(&tm)) {
+		errno = EINVAL;
+		return -1;
+	}
+	to_tm(&tm);
+	*t = (int64_t)timegm(&tm) * IDQ_SECOND + us;
+	return 0;
+}
+
+int
+idq_stamp_parse(const char *s, size_t len, int64_t *t)
+{
+	if (len != IDQ_STAMP_LEN) {
+		errno = EINVAL;
+		return -1;
+	}
+	return utc_parse(s, "Y-m-dTH:M:S.uZ", len, t);
+}
+
+int
+idq_due_parse(const char *s, int64_t *t)
+{
+	return utc_parse(s, "YmdTHMS.uZ", DUE_LEN, t);
+}
+
+static const struct unit {
+	char	letter;
+	int64_t	length;
+} units[] = {
+	{ 'w', 7 * IDQ_DAY },
+	{ 'd', IDQ_DAY },
+	{ 'h', IDQ_HOUR },
+	{ 'm', IDQ_MINUTE },
+	{ 's', IDQ_SECOND },
+};
+
+int
+idq_duration_parse(const char *s, int64_t *d)
+{
+	const struct unit *u = units, *end = units + NITEMS(units);
+	int64_t sum = 0;
+
+	if (*s == '\0')
+		goto bad;
+	while (*s != '\0') {
+		int64_t n;
+		char *unit;
+
+		if (!isdigit((unsigned char)*s))
+			goto bad;
+		errno = 0;
+		n = strtoimax(s, &unit, 10);
+		while (u < end && u->letter != *unit)
+			u++;
+		if (errno != 0 || u == end ||
+		    n > (IDQ_FOREVER / 4 - sum) / u->length)
+			goto bad;
+		sum += n * u->length;
+		u++;
+		s = unit + 1;
+	}
+	*d = sum;
+	return 0;
+bad:
+	errno = EINVAL;
+	return -1;
+}
+
+char *
+idq_duration_format(int64_t d, char *buf, size_t len)
+{
+	size_t n = 0;
+
+	if (len > 0)
+		buf[0] = '\0';
+	for (size_t i = 0; i < NITEMS(units) && n < len; i++) {
+		const struct unit *u = &units[i];
+		bool none = n == 0 && u->letter == 's';
+
+		/* 2w stays 2w, but 8d is plainer than 1w1d. */
+		if (u->letter == 'w' && d % u->length != 0)
+			continue;
+		if (d / u->length == 0 && !none)
+			continue;
+		n += (size_t)snprintf(buf + n, len - n, "%" PRId64 "%c",
+		    d / u->length, u->letter);
+		d %= u->length;
+	}
+	return buf;
+}
+
+/* The instant of a local broken-down time; -1 if there is none. */
+static int
+local(struct tm *tm, int64_t *t)
+{
+	time_t s = mktime(tm);
+
+	if (s < 0)
+		return -1;
+	*t = (int64_t)s * IDQ_SECOND;
+	return 0;
+}
+
+static int
+clock_parse(const char *s, int64_t now, bool today, int64_t *t)
+{
+	struct tm want = { 0 }, tm;
+	time_t sec = (time_t)(now / IDQ_SECOND);
+	const char *end = scan(s, "H:M", &want, NULL);
+
+	if (end == NULL || *end != '\0' || want.tm_hour > 23 ||
+	    want.tm_min > 59)
+		return -1;
+	localtime_r(&sec, &tm);
+	tm.tm_hour = want.tm_hour;
+	tm.tm_min = want.tm_min;
+	tm.tm_sec = 0;
+	tm.tm_isdst = -1;
+	if (local(&tm, t) == -1)
+		return -1;
+	if (today || *t > now)
+		return 0;
+	tm.tm_mday++;
+	tm.tm_hour = want.tm_hour;
+	tm.tm_min = want.tm_min;
+	tm.tm_isdst = -1;
+	return local(&tm, t);
+}
+
+static int
+epoch_parse(const char *s, int64_t *t)
+{
+	char *end;
+	intmax_t n;
+
+	if (!isdigit((unsigned char)*s))
+		return -1;
+	errno = 0;
+	n = strtoimax(s, &end, 10);
+	if (errno != 0 || *end != '\0' || n > INT64_C(253402300799))
+		return -1;
+	*t = n * IDQ_SECOND;
+	return 0;
+}
+
+/* Z, +01:00, +0100 or +01 as seconds east of UTC. */
+static int
+zone_parse(const char *s, int *offset)
+{
+	struct tm tm = { 0 };
+	const char *end;
+	int sign = *s == '-' ? -1 : 1;
+
+	*offset = 0;
+	if (strcmp(s, "Z") == 0)
+		return 0;
+	if (*s != '+' && *s != '-')
+		return -1;
+	s++;
+	if (((end = scan(s, "H:M", &tm, NULL)) == NULL || *end != '\0') &&
+	    ((end = scan(s, "HM", &tm, NULL)) == NULL || *end != '\0')) {
+		tm.tm_min = 0;
+		if ((end = scan(s, "H", &tm, NULL)) == NULL || *end != '\0')
+			return -1;
+	}
+	if (tm.tm_hour > 14 || tm.tm_min > 59)
+		return -1;
+	*offset = sign * (tm.tm_hour * 3600 + tm.tm_min * 60);
+	return 0;
+}
+
+/* A fraction of a second of up to six digits (more are passed over). */
+static const char *
+fraction(const char *s, int *us)
+{
+	int scale = 100000;
+
+	*us = 0;
+	if (!isdigit((unsigned char)*s))
+		return NULL;
+	for (; isdigit((unsigned char)*s); s++, scale /= 10)
+		*us += (*s - '0') * scale;
+	return s;
+}
+
+static int
+iso_parse(const char *s, int64_t *t)
+{
+	struct tm tm = { 0 };
+	int us = 0, offset;
+	const char *p = scan(s, "Y-m-d", &tm, NULL);
+
+	if (p == NULL)
+		return -1;
+	if (*p == 'T' || *p == ' ') {
+		if ((p = scan(p + 1, "H:M", &tm, NULL)) == NULL)
+			return -1;
+		if (*p == ':' && (p = scan(p, ":S", &tm, NULL)) == NULL)
+			return -1;
+		if (*p == '.' && (p = fraction(p + 1, &us)) == NULL)
+			return -1;
+	}
+	if (!in_range(&tm))
+		return -1;
+	to_tm(&tm);
+	if (*p == '\0') {
+		if (local(&tm, t) == -1)
+			return -1;
+	} else {
+		if (zone_parse(p, &offset) == -1)
+			return -1;
+		*t = ((int64_t)timegm(&tm) - offset) * IDQ_SECOND;
+	}
+	*t += us;
+	return *t < 0 ? -1 : 0;
+}
+
+int
+idq_time_parse(const char *s, int64_t now, bool today, int64_t *t)
+{
+	int r;
+
+	if (*s == '@')
+		r = epoch_parse(s + 1, t);
+	else if (strlen(s) == 5 && s[2] == ':')
+		r = clock_parse(s, now, today, t);
+	else
+		r = iso_parse(s, t);
+	if (r == -1)
+		errno = EINVAL;
+	return r;
+}
