@@ -1,0 +1,292 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+#
+# The examples of idq(1) do what the page says, and both pages are clean.
+# An example is the literal block below a line `.\" example: NAME'.
+
+load helpers/common
+
+setup() {
+	common_setup
+	page=$BATS_TEST_DIRNAME/../man/idq.1
+	bin=$BATS_TEST_TMPDIR/stubs
+	TMPDIR=$BATS_TEST_TMPDIR/tmp
+	mkdir "$bin" "$TMPDIR"
+	PATH=$bin:$PATH
+	export TMPDIR
+	local_hour 12
+}
+
+# section NAME: its lines.
+section() {
+	awk -v name="$1" '$1 == ".Sh" { on = substr($0, 5) == name; next } on' \
+	    "$page"
+}
+
+# example NAME: its text as a reader sees it.
+example() {
+	section EXAMPLES |
+	awk -v name="$1" '
+		$1 == ".\\\"" && $2 == "example:" { on = $3 == name }
+		on && $1 == ".Ed" { exit }
+		on && text { print }
+		on && $1 == ".Bd" { text = 1 }' |
+	sed "s/\\\\(aq/'/g; s/\\\\(ha/^/g; s/\\\\&//g; s/\\\\e/\\\\/g" |
+	grep .
+}
+
+# local_hour H: choose the time zone in which it is H o'clock now.
+local_hour() {
+	TZ=$(printf 'HERE%+d' "$(($(date -u +%-H) - $1))")
+	export TZ
+}
+
+# stub NAME: a command with the text on standard input; $here is this folder.
+stub() {
+	{
+		printf '#!/bin/sh\nhere="%s"\n' "$BATS_TEST_TMPDIR"
+		cat
+	} >"$bin/$1"
+	chmod +x "$bin/$1"
+}
+
+# cron LINE: run a line of a crontab as cron does: a bare environment, no
+# terminal, no input.
+cron() {
+	local command
+
+	case $1 in
+	*%*)
+		echo "cron would cut this at the %: $1"
+		return 1
+		;;
+	@*) command=${1#* } ;;
+	*) command=$(cut -d' ' -f6- <<<"$1") ;;
+	esac
+	env -i HOME="$BATS_TEST_TMPDIR" LOGNAME=somebody SHELL=/bin/sh TZ="$TZ" \
+	    PATH="$bin:${IDQ%/*}:/usr/bin:/bin" IDQ_SPOOL="$IDQ_SPOOL" \
+	    /bin/sh -c "$command" </dev/null
+}
+
+# seconds_between FIELD FIELD KEY: from the one time of the job to the other.
+seconds_between() {
+	echo $(($(date -d "$(idq show --field "$2" "$3")" +%s) - \
+	    $(date -d "$(idq show --field "$1" "$3")" +%s)))
+}
+
+# reminders: the stubs of the crontab of calls.
+reminders() {
+	stub due-calls <<-'END'
+		printf 'call/41/2026-11-23\t41\ncall/42/2026-11-23\t42\n'
+	END
+	stub call-up <<-'END'
+		number=$(cat)
+		echo "$number" >>"$here/rings"
+	END
+	run -0 --separate-stderr sh -c "$(example calls.sh)"
+	expect 0 ""
+	[ "$(idq config -q calls on-crash)" = hold ]
+	mapfile -t lines < <(example calls.crontab)
+	[ "${#lines[@]}" -eq 3 ]
+}
+
+@test "manual: the pages lint clean" {
+	need mandoc
+	run -0 mandoc -Tlint -W warning "$page" "${page%1}5"
+	[ "$output" = "" ]
+}
+
+@test "manual: each example has a name and a test" {
+	local name names
+
+	names=$(section EXAMPLES | sed -n 's/^\.\\" example: //p')
+	[ "$(wc -l <<<"$names")" -eq "$(section EXAMPLES | grep -c '^\.Bd')" ]
+	for name in $names; do
+		[ -n "$(example "$name")" ]
+		grep -q "example ${name}[ )]" "$BATS_TEST_FILENAME" || {
+			echo "no test runs $name"
+			return 1
+		}
+	done
+}
+
+@test "manual: CONFIG has the names and defaults that idq has" {
+	idq init
+	run -0 --separate-stderr idq config
+	expect 0 "$(section CONFIG |
+	    sed -n 's/^\.It Cm \([a-z-]*\) No \(.*\)$/\1\t\2/p')"
+}
+
+@test "manual: the hash of a key is what KEYS says" {
+	run -0 --separate-stderr idq key -k call -k a/b%c
+	expect 0 "$(hash_of call/a%2Fb%25c)"$'\t'call/a%2Fb%25c
+}
+
+@test "manual: the crontab of calls rings each phone once" {
+	local lines tick
+
+	reminders
+	for tick in 0 0 0 1 0 1 2; do
+		run -0 --separate-stderr cron "${lines[tick]}"
+		expect 0 ""
+	done
+	run -0 sort rings
+	[ "$output" = "$(printf '41\n42')" ]
+	[ "$(state_of call/41/2026-11-23 calls)" = 'done' ]
+}
+
+@test "manual: the crontab of calls rings nobody after eight" {
+	local lines
+
+	reminders
+	local_hour 21
+	run -0 --separate-stderr cron "${lines[0]}"
+	expect 0 ""
+	run -0 --separate-stderr cron "${lines[1]}"
+	expect 0 ""
+	[ ! -e rings ]
+	[ "$(state_of call/41/2026-11-23 calls)" = expired ]
+}
+
+@test "manual: the crontab of the report tries until it succeeded" {
+	local line
+
+	stub make-report <<-'END'
+		echo try
+		[ -e "$here/data" ]
+	END
+	line=$(example report.crontab)
+	idq init -q run
+	run -1 --separate-stderr cron "$line"
+	expect 1 try
+	# The delay is not over.
+	run -75 --separate-stderr cron "$line"
+	expect 75 ""
+	touch data
+	idq retry -q run -k report --per day
+	run -0 --separate-stderr cron "$line"
+	expect 0 try
+	run -0 --separate-stderr cron "$line"
+	expect 0 ""
+}
+
+@test "manual: an invoice added twice is one job and exit 3" {
+	idq init
+	run -0 --separate-stderr sh -c "$(example twice.sh)"
+	expect 0 $'duplicate: exit 3\n1'
+	[ "$(idq show --field arg invoice/1044)" = $'1044\njo@example.org' ]
+}
+
+@test "manual: the script of letters delivers, and retries what it could not" {
+	stub deliver <<-'END'
+		[ "$1" != nobody ] || exit 3
+		echo "$1: $(cat)" >>"$here/delivered"
+	END
+	example letters.sh >script
+	idq init -q letters
+	echo "Dear Jo" | idq add -q letters -k 1 -g jo --payload -
+	echo "Hello?" | idq add -q letters -k 2 -g nobody --payload -
+	echo "Dear Al" | idq add -q letters -k 3 -g al --payload -
+	run -0 --separate-stderr sh script
+	expect 0 ""
+	[ "$(cat delivered)" = $'jo: Dear Jo\nal: Dear Al' ]
+	[ "$(state_of 1 letters)" = 'done' ]
+	[ "$(state_of 2 letters)" = 'wait' ]
+	[ "$(state_of 3 letters)" = 'done' ]
+	[ "$(idq show -q letters --field attempts 2)" = 1 ]
+	[ -z "$(ls "$TMPDIR")" ]
+}
+
+@test "manual: the script of letters finishes the letter at hand when told to end" {
+	stub deliver <<-'END'
+		kill -TERM "$PPID"
+		echo "$1" >>"$here/delivered"
+	END
+	example letters.sh >script
+	idq init -q letters
+	idq add -q letters -k 1 -g jo
+	idq add -q letters -k 2 -g al
+	run -0 --separate-stderr sh script
+	expect 0 ""
+	[ "$(cat delivered)" = jo ]
+	[ "$(state_of 1 letters)" = 'done' ]
+	[ "$(state_of 2 letters)" = new ]
+	[ -z "$(ls "$TMPDIR")" ]
+}
+
+@test "manual: a claim by hand goes back when the script ends early" {
+	stub check-letter <<-'END'
+		grep -q Dear
+	END
+	example release.sh >script
+	idq init
+	echo "Hello?" | idq add -k 1 --payload -
+	run -1 --separate-stderr sh script
+	expect 1 ""
+	[ "$(state_of 1)" = new ]
+	[ "$(idq show --field attempts 1)" = 0 ]
+	idq cancel 1
+	echo "Dear Jo" | idq add -k 2 --payload -
+	run -0 --separate-stderr sh script
+	expect 0 ""
+	[ "$(state_of 2)" = 'done' ]
+	# Nothing is left to claim.
+	run -0 --separate-stderr sh script
+	expect 0 ""
+}
+
+@test "manual: a job adds the next step to its own queue" {
+	stub fetch <<-'END'
+		echo "text of $1"
+	END
+	example step.sh >script
+	idq init -q pages
+	idq add -q pages -k fetch -k a -- a
+	run -0 --separate-stderr idq work -q pages --once -- sh script
+	expect 0 ""
+	[ "$(state_of fetch/a pages)" = 'done' ]
+	[ "$(idq show -q pages --field arg convert/a)" = $'convert\na' ]
+	[ "$(cat a.data)" = "text of a" ]
+}
+
+@test "manual: the reminder waits an hour and can start for 20 minutes" {
+	idq init
+	run -0 --separate-stderr sh -c "$(example later.sh)"
+	expect 0 "$output"
+	[ "$(wc -l <<<"$output")" -eq 1 ]
+	[ "$(cut -f1,8 <<<"$output")" = $'waiting\tremind/42' ]
+	[ "$(seconds_between added due remind/42)" -eq 3600 ]
+	[ "$(seconds_between due expires remind/42)" -eq 1200 ]
+	[ "$(idq cat remind/42)" = "Dentist at 14:00" ]
+}
+
+@test "manual: what failed is listed with its reason and tried again" {
+	local key
+
+	idq init
+	for key in a ' odd\key'; do
+		idq add -k "$key"
+	done
+	run -0 idq work --drain -- sh -c 'exit 100'
+	run -0 --separate-stderr sh -c "$(example failed.sh)"
+	expect 0 "$output"
+	[ "$(wc -l <<<"$output")" -eq 2 ]
+	for key in a ' odd\key'; do
+		grep -F "$key: 20" <<<"$output" |
+		grep ' failed 1 .*exit=100 .*to=failed'
+		[ "$(state_of "$key")" = new ]
+	done
+}
+
+@test "manual: who was asked for most often" {
+	local key
+
+	idq init
+	for key in a b b b c c d; do
+		idq add -k "$key"
+	done
+	run -0 --separate-stderr sh -c "$(example most.sh)"
+	[ "$(head -n 2 <<<"$output")" = $'2\tb\n1\tc' ]
+	[ "$(wc -l <<<"$output")" -eq 3 ]
+	expect 0 "$output"
+}
