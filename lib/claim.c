@@ -48,22 +48,6 @@ idq_claimed(struct idq *q, struct job *j, const char *from, int64_t lease)
 	return 1;
 }
 
-/* A job of an `idq run' has no business in new/. */
-static int
-to_failed(struct idq *q, struct job *j, const char *from)
-{
-	struct line l;
-
-	memset(&l, 0, sizeof(l));
-	l.at = l.next = idq_now();
-	l.event = EV_FAILED;
-	l.n = j->pub.claims;
-	l.to = PL_FAILED;
-	l.release = idq_after(l.at, q->cfg[CFG_KEEP_FAILED]);
-	strlcpy(l.detail, "reason=run", sizeof(l.detail));
-	return idq_step(q, j, from, &l, true);
-}
-
 /* J is locked and at PATH: 1 claimed, 0 it was no job to claim, -1. */
 static int
 claim_locked(struct idq *q, struct job *j, const char *path, int64_t lease)
@@ -105,17 +89,14 @@ idq_take(struct idq *q, const char *name, int64_t lease, bool *busy,
 	if (idq_name_parse(PL_NEW, name, &n) == -1)
 		return 0;
 	if ((r = idq_job_take(q, path, n.hash, busy, j)) == 1) {
-		if (j->whole && j->pub.run && !idq_is_over(j))
-			r = to_failed(q, j, path);
-		else
-			r = claim_locked(q, j, path, lease);
+		r = claim_locked(q, j, path, lease);
 		if (r != 1) {
 			idq_job_unlock(j);
 			idq_job_close(j);
 		}
 	}
 	/* One bad file is not fatal to the rest of the queue. */
-	if (r == -1 && q->code == EX_SOFTWARE) {
+	if (r == -1 && (q->code == EX_SOFTWARE || q->code == EX_NOPERM)) {
 		idq_notice(q, "%s", q->msg);
 		return 0;
 	}

@@ -89,9 +89,15 @@ idq_asked(struct idq *q, const char *id)
 	char path[PATH_SIZE], buf[64];
 
 	idq_asked_path(id, path);
-	if (idq_read_small(q, path, buf, sizeof(buf)) == -1)
-		return errno == ENOENT ? 0 :
-		    idq_errno(q, "%s/%s", q->path, path);
+	if (idq_read_small(q, path, buf, sizeof(buf)) == -1) {
+		if (errno == ENOENT)
+			return 0;
+		idq_errno(q, "%s/%s", q->path, path);
+		if (errno != ELOOP && errno != EISDIR && errno != ENXIO)
+			return -1;
+		idq_notice(q, "%s", q->msg);
+		return 0;
+	}
 	return strncmp(buf, "kill ", 5) == 0 ? 2 : 1;
 }
 

@@ -505,12 +505,9 @@ int
 idq_payload(struct idq *q, const struct idq_job *p)
 {
 	const struct job *j = (const struct job *)p;
-	char proc[32];
-	int fd;
+	int fd = fcntl(j->fd, F_DUPFD_CLOEXEC, 0);
 
-	/* Another open of the same inode, so that the offset is its own. */
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", j->fd);
-	fd = open(proc, O_RDONLY | O_CLOEXEC);
+	/* It shares its offset with j->fd, which is read by pread(2) alone. */
 	if (fd == -1 || lseek(fd, p->body, SEEK_SET) == -1) {
 		idq_errno(q, "%s/%s", q->path, p->path);
 		if (fd != -1)

@@ -119,12 +119,33 @@ sync_line(struct idq *q, struct job *j)
 	return idq_errno(q, "%s/%s: sync", q->path, j->pub.path);
 }
 
+/*
+ * The job of an `idq run' that did not come so far, or that somebody put where
+ * workers look: the next run of its key takes it up.
+ */
+static int
+rest(struct idq *q, struct job *j, const char *from)
+{
+	struct line l;
+
+	memset(&l, 0, sizeof(l));
+	l.at = l.next = idq_now();
+	l.event = EV_FAILED;
+	l.n = j->pub.claims;
+	l.to = PL_FAILED;
+	l.release = idq_after(l.at, q->cfg[CFG_KEEP_FAILED]);
+	strlcpy(l.detail, "reason=run", sizeof(l.detail));
+	return idq_step(q, j, from, &l, true) == -1 ? -1 : 1;
+}
+
 int
 idq_settle(struct idq *q, struct job *j, const char *from)
 {
 	char to[PATH_SIZE];
 	enum place place = idq_place_of(j, idq_now(), to);
 
+	if (place == PL_FAILED && (!j->started || j->line.to != PL_FAILED))
+		return rest(q, j, from);
 	if (strcmp(from, to) == 0)
 		return 0;
 	if (was_told(place) && sync_line(q, j) == -1)

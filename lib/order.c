@@ -11,7 +11,7 @@
 
 #include "idq_impl.h"
 
-#define PAUSE		(20 * IDQ_SECOND / 1000)
+#define PAUSE_MAX	16	/* ms: for a job that is locked */
 
 struct order {
 	char	(*names)[NEW_LEN + 1];	/* room for 2 * cap */
@@ -135,7 +135,7 @@ take_any(struct idq *q, struct order *o, int64_t lease, struct job *j)
 int
 idq_order_take(struct idq *q, struct order *o, int64_t lease, struct job *j)
 {
-	const struct timespec pause = { 0, PAUSE * 1000 };
+	struct timespec pause = { 0, 0 };
 	int64_t age = idq_now() - o->scanned;
 	int r;
 
@@ -144,10 +144,12 @@ idq_order_take(struct idq *q, struct order *o, int64_t lease, struct job *j)
 	    (r = take_next(q, o, lease, j)) != 0)
 		return r;
 	o->busy = false;
-	if ((r = take_any(q, o, lease, j)) != 0 || !o->busy)
-		return r;
 	/* An adder's lock outlives its rename by an instant. */
-	nanosleep(&pause, NULL);
-	o->busy = false;
-	return take_any(q, o, lease, j);
+	for (int ms = 1; (r = take_any(q, o, lease, j)) == 0 && o->busy &&
+	    ms <= PAUSE_MAX; ms *= 2) {
+		pause.tv_nsec = ms * 1000000L;
+		nanosleep(&pause, NULL);
+		o->busy = false;
+	}
+	return r;
 }

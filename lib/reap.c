@@ -246,8 +246,10 @@ idq_prepare(struct idq *q)
 	if (n == -1 || strcmp(boot, idq_boot(q)) != 0) {
 		if (idq_boot_scan(q) == -1)
 			return -1;
+		/* On a full disk it is scanned once more the next time. */
 		if (idq_write_small(q, path, idq_boot(q), false) == -1)
-			return idq_errno(q, "%s/%s", q->path, path);
+			idq_notice(q, "%s/%s: %s", q->path, path,
+			    strerror(errno));
 	}
 	if (idq_reap_cur(q) == -1)
 		return -1;

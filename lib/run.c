@@ -134,12 +134,13 @@ open_signals(struct idq *q, sigset_t *old)
 static int
 watch_asked(struct idq *q)
 {
-	char path[64];
 	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	char *path;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/asked", q->fd);
-	if (fd != -1)
-		inotify_add_watch(fd, path, IN_MOVED_TO);
+	if (fd == -1 || asprintf(&path, "%s/asked", q->path) == -1)
+		return fd;
+	inotify_add_watch(fd, path, IN_MOVED_TO);
+	free(path);
 	return fd;
 }
 

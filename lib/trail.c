@@ -243,12 +243,13 @@ idq_trail_load(struct idq *q, struct job *j)
 	struct idq_job *p = &j->pub;
 	int64_t at = p->body + p->length + 1;
 	char buf[8 * LINE_SIZE];
-	ssize_t n, used;
+	ssize_t n = 0, used = 0;
 
 	j->end = at;
 	j->started = false;
 	p->since = p->added;
-	while ((n = pread(j->fd, buf, sizeof(buf), at)) > 0) {
+	while (at < j->size &&
+	    (n = pread(j->fd, buf, sizeof(buf), at)) > 0) {
 		if ((used = scan(j, buf, (size_t)n, at)) == -1)
 			break;
 		/* Without a newline: a torn end, or junk to be passed over. */
@@ -274,7 +275,8 @@ idq_job_state(struct job *j, int64_t now)
 	enum place to = j->started ? j->line.to : PL_NEW;
 
 	if (to == PL_NEW || to == PL_WAIT)
-		to = j->pub.due > now ? PL_WAIT : PL_NEW;
+		to = j->pub.run ? PL_FAILED :
+		    j->pub.due > now ? PL_WAIT : PL_NEW;
 	j->pub.state = states[to];
 }
 

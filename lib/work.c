@@ -97,10 +97,14 @@ be_single(struct worker *w)
 static int
 watch(struct worker *w, const char *path, uint32_t mask)
 {
-	char full[PATH_SIZE + 32];
+	char *full;
+	int wd;
 
-	snprintf(full, sizeof(full), "/proc/self/fd/%d/%s", w->q->fd, path);
-	return inotify_add_watch(w->ino, full, mask | IN_ONLYDIR);
+	if (asprintf(&full, "%s/%s", w->q->path, path) == -1)
+		return -1;
+	wd = inotify_add_watch(w->ino, full, mask | IN_ONLYDIR);
+	free(full);
+	return wd;
 }
 
 static void
@@ -373,6 +377,13 @@ fill_slots(struct worker *w)
 	    !(w->opt->mode == IDQ_ONCE && w->started_one) &&
 	    (s = free_slot(w)) != NULL) {
 		r = idq_order_take(w->q, w->order, 0, &s->child.job);
+		if (r == -1 && w->q->code == EX_TEMPFAIL &&
+		    w->opt->mode == IDQ_FOLLOW) {
+			/* A full disk, say: a follower outlives it. */
+			idq_notice(w->q, "%s", w->q->msg);
+			w->look = false;
+			return;
+		}
 		if (r == -1) {
 			keep_error(w);
 			return;
