@@ -6,6 +6,7 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "idq_impl.h"
@@ -32,8 +33,9 @@ set_bad(struct idq *q, struct job *j, const char *tmp)
 	idq_errno(q, "%s/%s: sync", q->path, tmp);
 	idq_tmp_path(j->pub.id, ".bad", bad);
 	idq_key_path(j->pub.hash, key);
-	if (renameat(q->fd, tmp, q->fd, bad) == -1)
-		linkat(q->fd, key, q->fd, bad, 0);
+	if (renameat(q->fd, tmp, q->fd, bad) == -1 &&
+	    linkat(q->fd, key, q->fd, bad, 0) == -1)
+		idq_notice(q, "%s/%s: %s", q->path, bad, strerror(errno));
 	q->code = EX_TEMPFAIL;
 	return -1;
 }

@@ -280,6 +280,9 @@ void	 idq_job_free(struct idq_job *);
 /* How often the job's key was suppressed, and when last (0: never). */
 int	 idq_dups(struct idq *, const struct idq_job *, uint64_t *count,
 	    int64_t *last);
+/* When each of them was, oldest first. */
+int	 idq_dups_each(struct idq *, const struct idq_job *,
+	    void (*each)(void *, int64_t), void *);
 
 /* A descriptor at the start of the payload; read job->length bytes. */
 int	 idq_payload(struct idq *, const struct idq_job *);

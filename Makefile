@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: ISC
+#
+# The one makefile, for GNU make and bmake.  The usual targets:
+#
+#	make			build build/idq
+#	make check		install what the tests need (as root), build, test
+#	make demo		show the tool at work
+#	make install		to PREFIX, under DESTDIR
+#	make lint asan clang	the other gates; .ci/run runs them all
+#
+# CFLAGS, CPPFLAGS and LDFLAGS are the user's and come last.
+
+PREFIX	?= /usr/local
+BINDIR	?= $(PREFIX)/bin
+DATADIR	?= $(PREFIX)/share
+MANDIR	?= $(DATADIR)/man
+BASHDIR	?= $(DATADIR)/bash-completion/completions
+ZSHDIR	?= $(DATADIR)/zsh/site-functions
+FISHDIR	?= $(DATADIR)/fish/vendor_completions.d
+DESTDIR	?=
+
+CC	?= cc
+CXX	?= c++
+NM	?= nm
+INSTALL	?= install
+
+# Where objects go; each sanitizer has a folder of its own.
+B	= build
+
+# A test compares these lists with what is there.
+LIB_SRCS = \
+	lib/add.c \
+	lib/child.c \
+	lib/claim.c \
+	lib/complete.c \
+	lib/config.c \
+	lib/dups.c \
+	lib/error.c \
+	lib/file.c \
+	lib/find.c \
+	lib/finish.c \
+	lib/fsck.c \
+	lib/holder.c \
+	lib/jobfile.c \
+	lib/key.c \
+	lib/list.c \
+	lib/log.c \
+	lib/move.c \
+	lib/name.c \
+	lib/operate.c \
+	lib/order.c \
+	lib/pid.c \
+	lib/purge.c \
+	lib/queue.c \
+	lib/reap.c \
+	lib/run.c \
+	lib/time.c \
+	lib/trail.c \
+	lib/work.c
+
+CMD_SRCS = \
+	cmd/batch.c \
+	cmd/cmd_ack.c \
+	cmd/cmd_add.c \
+	cmd/cmd_cancel.c \
+	cmd/cmd_cat.c \
+	cmd/cmd_claim.c \
+	cmd/cmd_config.c \
+	cmd/cmd_fail.c \
+	cmd/cmd_forget.c \
+	cmd/cmd_fsck.c \
+	cmd/cmd_init.c \
+	cmd/cmd_key.c \
+	cmd/cmd_log.c \
+	cmd/cmd_ls.c \
+	cmd/cmd_purge.c \
+	cmd/cmd_release.c \
+	cmd/cmd_renew.c \
+	cmd/cmd_retry.c \
+	cmd/cmd_run.c \
+	cmd/cmd_show.c \
+	cmd/cmd_work.c \
+	cmd/fields.c \
+	cmd/idq.c \
+	cmd/input.c \
+	cmd/jsonline.c \
+	cmd/operate.c \
+	cmd/opt.c \
+	cmd/out.c \
+	cmd/payload.c \
+	cmd/refs.c \
+	cmd/util.c
+
+# Programs of their own, each with its main(), linked with libidq.a.
+UNIT_SRCS =
+
+DEPS	= gcc libc6-dev make libbsd-dev libmd-dev libjansson-dev \
+	bats parallel jq faketime libfaketime procps bsdutils binutils g++ \
+	git zsh fish mandoc python3
+LINT_DEPS = clang-format clang-tidy cppcheck shellcheck mandoc
+CLANG_DEPS = clang
+BMAKE_DEPS = bmake
+CRON_DEPS = cron passwd
+RIG_DEPS = strace
+
+HARDEN	= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+OPTIM	= -O2 -g
+WARN	= -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wold-style-definition -Wwrite-strings -Wvla \
+	-Wformat=2 -Wno-format-nonliteral -Wpointer-arith -Wundef \
+	-Wnull-dereference -Wimplicit-fallthrough
+WERROR	=
+SANITIZE =
+IDQ_CPPFLAGS = -D_GNU_SOURCE -DLIBBSD_OVERLAY -isystem /usr/include/bsd -Ilib
+IDQ_CFLAGS = -std=c11 $(OPTIM) -fPIE $(HARDEN) $(WARN) $(WERROR) $(SANITIZE)
+IDQ_LDFLAGS = -pie -Wl,-z,relro,-z,now $(SANITIZE)
+LIBS	= -lbsd -lmd -ljansson
+
+COMPILE	= $(CC) $(IDQ_CPPFLAGS) $(IDQ_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+LINK	= $(CC) $(IDQ_CFLAGS) $(CFLAGS) $(IDQ_LDFLAGS) $(LDFLAGS)
+
+LIB_OBJS = $(LIB_SRCS:%.c=$(B)/%.o)
+CMD_OBJS = $(CMD_SRCS:%.c=$(B)/%.o)
+UNIT_OBJS = $(UNIT_SRCS:%.c=$(B)/%.o)
+UNIT_BINS = $(UNIT_SRCS:%.c=$(B)/%)
+OBJS	= $(LIB_OBJS) $(CMD_OBJS) $(UNIT_OBJS)
+
+all: $(B)/idq
+
+$(B)/idq: $(CMD_OBJS) $(B)/libidq.a
+	$(LINK) -o $@ $(CMD_OBJS) $(B)/libidq.a $(LIBS)
+
+$(B)/libidq.a: $(LIB_OBJS)
+	rm -f $@
+	$(AR) rcs $@ $(LIB_OBJS)
+
+# An object's source and headers are in its .d file; the stamp is newer than
+# the object when the command line is another one, so it also covers the first
+# build.
+$(OBJS): $(B)/flags
+	@src=$@; src=$${src#$(B)/}; src=$${src%.o}.c; mkdir -p $(@D) && \
+	echo '$(CC) -c' $$src && $(COMPILE) -MD -MP -c -o $@ $$src
+
+$(B)/flags: always
+	@mkdir -p $(B); printf '%s\n' '$(COMPILE)' '$(LINK)' >$@.$$$$ && \
+	if cmp -s $@.$$$$ $@; then rm -f $@.$$$$; else mv $@.$$$$ $@; fi
+
+unit: $(UNIT_BINS)
+
+$(B)/unit.none $(UNIT_BINS): $(UNIT_OBJS) $(B)/libidq.a
+	$(LINK) -o $@ $@.o $(B)/libidq.a $(LIBS)
+
+-include $(OBJS:.o=.d)
+
+always:
+
+# Debian packages; without root or apt-get this only names what is missing.
+deps:
+	tests/helpers/deps $(DEPS)
+
+# TESTS=tests/add.bats picks from the suite.
+TESTS	=
+RUN_TESTS = IDQ_BUILD='$(B)' IDQ_UNITS='$(UNIT_BINS)' CC='$(CC)' \
+	CXX='$(CXX)' NM='$(NM)' tests/run $(TESTS)
+
+# What could not be installed is said by deps and by the tests that skip.
+check:
+	-tests/helpers/deps $(DEPS)
+	$(MAKE) all unit
+	@$(RUN_TESTS)
+
+# The suite alone.
+test: all unit
+	@$(RUN_TESTS)
+
+demo: deps
+	$(MAKE) all
+	IDQ="$$(pwd)/$(B)/idq" tests/demo/run
+
+lint:
+	tests/helpers/deps $(DEPS) $(LINT_DEPS)
+	CPPFLAGS='$(IDQ_CPPFLAGS)' tests/lint
+
+# The whole suite under AddressSanitizer and UndefinedBehaviorSanitizer.
+# libfaketime is preloaded before them: hence verify_asan_link_order.
+asan: deps
+	ASAN_OPTIONS=verify_asan_link_order=0:exitcode=99 \
+	UBSAN_OPTIONS=print_stacktrace=1 IDQ_TEST_SECONDS=1200 \
+	$(MAKE) test B=build/asan HARDEN= WERROR=-Werror \
+	    OPTIM='-O1 -g -fno-omit-frame-pointer' \
+	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
+
+# Each compiler and each make, with no warning left.
+check-build: gcc clang bmake
+
+gcc: deps
+	$(MAKE) all unit B=build/gcc CC=gcc WERROR=-Werror
+
+clang:
+	tests/helpers/deps $(DEPS) $(CLANG_DEPS)
+	$(MAKE) all unit B=build/clang CC=clang WERROR=-Werror
+
+bmake:
+	tests/helpers/deps $(DEPS) $(BMAKE_DEPS)
+	env -u MAKEFLAGS -u MAKELEVEL IDQ_MAKE=bmake bmake B=build/bmake \
+	    CC=gcc WERROR=-Werror TESTS=tests/install.bats all unit test
+
+# One file of the suite each.
+check-install check-symbols check-headers check-completions: deps
+	name=$@; $(MAKE) test TESTS=tests/$${name#check-}.bats
+
+# Real cron, kill -9 at every step, many processes at once.
+check-cron:
+	tests/helpers/deps $(DEPS) $(CRON_DEPS)
+	$(MAKE) all
+	IDQ="$$(pwd)/$(B)/idq" tests/cron/run
+
+check-rigs:
+	tests/helpers/deps $(DEPS) $(RIG_DEPS)
+	$(MAKE) all
+	IDQ="$$(pwd)/$(B)/idq" tests/crash/run --short
+
+check-races:
+	tests/helpers/deps $(DEPS) $(RIG_DEPS)
+	$(MAKE) all
+	IDQ="$$(pwd)/$(B)/idq" tests/races/run --short
+
+# Nothing is compiled here: root may have other flags in its environment.
+install:
+	@test -x $(B)/idq || { echo 'nothing to install: run make' >&2; exit 1; }
+	$(INSTALL) -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1' \
+	    '$(DESTDIR)$(MANDIR)/man5' '$(DESTDIR)$(BASHDIR)' \
+	    '$(DESTDIR)$(ZSHDIR)' '$(DESTDIR)$(FISHDIR)'
+	$(INSTALL) -m 755 $(B)/idq '$(DESTDIR)$(BINDIR)/idq'
+	$(INSTALL) -m 644 man/idq.1 '$(DESTDIR)$(MANDIR)/man1/idq.1'
+	$(INSTALL) -m 644 man/idq.5 '$(DESTDIR)$(MANDIR)/man5/idq.5'
+	$(INSTALL) -m 644 completions/idq.bash '$(DESTDIR)$(BASHDIR)/idq'
+	$(INSTALL) -m 644 completions/idq.zsh '$(DESTDIR)$(ZSHDIR)/_idq'
+	$(INSTALL) -m 644 completions/idq.fish '$(DESTDIR)$(FISHDIR)/idq.fish'
+
+uninstall:
+	rm -f '$(DESTDIR)$(BINDIR)/idq' \
+	    '$(DESTDIR)$(MANDIR)/man1/idq.1' \
+	    '$(DESTDIR)$(MANDIR)/man5/idq.5' \
+	    '$(DESTDIR)$(BASHDIR)/idq' '$(DESTDIR)$(ZSHDIR)/_idq' \
+	    '$(DESTDIR)$(FISHDIR)/idq.fish'
+
+clean:
+	rm -rf build
+
+.PHONY: all always asan bmake check check-build check-completions \
+	check-cron check-headers check-install check-races check-rigs \
+	check-symbols clang clean demo deps gcc install lint test \
+	uninstall unit

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the verbs share.  Each cmd_VERB() gets its own name as argv[0] and
+ * returns an exit status; main() flushes standard output afterwards.
+ */
+#ifndef CMD_H
+#define CMD_H
+
+#include <sys/types.h>
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#include <jansson.h>
+
+#include "idq.h"
+
+#define NITEMS(a)	(sizeof(a) / sizeof((a)[0]))
+
+#define EX_NO		1		/* the answer is no */
+#define EX_RUN		125		/* `idq run' itself failed */
+
+/*
+ * opt.c: options by table, so that --help and suggestions come from it too.
+ */
+struct opt {
+	int		 id;		/* a letter, or an OPT_ of long ones */
+	const char	*name;		/* long, or NULL */
+	const char	*arg;		/* NULL: takes no value */
+	const char	*about;
+};
+
+enum {
+	OPT_PER = 256, OPT_FROM_PAYLOAD, OPT_AT, OPT_IN, OPT_TTL,
+	OPT_NOT_AFTER, OPT_KEEP, OPT_ATTEMPTS, OPT_ON_CRASH, OPT_REUSE,
+	OPT_PAYLOAD, OPT_BATCH, OPT_JSON, OPT_JSON_LINES, OPT_LEASE, OPT_EXIT,
+	OPT_DRAIN, OPT_ONCE, OPT_TIMEOUT, OPT_SINGLE, OPT_FIELD, OPT_SINCE,
+	OPT_KILL, OPT_OLDER, OPT_VERSION
+};
+
+#define OPT_KEY								\
+	{ 'k', NULL, "PART", "the key; several are joined by /" },	\
+	{ OPT_PER, "per", "PERIOD",					\
+	    "append this hour, day, week, month or year" }
+#define OPT_END								\
+	{ 'q', NULL, "QUEUE", "the queue, a name or a path" },		\
+	{ 'h', "help", NULL, "print this" },				\
+	{ 0, NULL, NULL, NULL }
+
+struct verb {
+	const char	*name;
+	int		(*run)(int, char **);
+	const char	*usage;		/* what follows the name */
+	const char	*about;
+};
+
+void	 set_verb(const struct verb *);
+const char *verb_name(void);
+/*
+ * The id of the next option, its value in optarg; 0 at the end.  -q and -h
+ * are done here, and what is wrong exits.
+ */
+int	 next_option(const struct opt *, int argc, char **argv);
+/*
+ * After the last option: let *argc and *argv be the operands, at least MIN
+ * and, unless MAX is -1, at most MAX of them, called WHAT.
+ */
+void	 operands(int *argc, char ***argv, int min, int max, const char *what);
+/* The queue that -q named, or NULL. */
+const char *queue_option(void);
+
+/* util.c: words to a person. */
+
+/* `idq: VERB: ...' and a newline, in one write and fit for a terminal. */
+void	 complain(const char *, ...)
+	    __attribute__((__format__(printf, 1, 2)));
+/* The same, then exit as for wrong usage. */
+_Noreturn void usage_error(const char *, ...)
+	    __attribute__((__format__(printf, 1, 2)));
+/* Complain of the handle's failure, about SUBJECT or NULL: its code. */
+int	 complain_queue(struct idq *, const char *subject);
+int	 complain_memory(void);
+/* Words that nobody got are a failed command: STATUS, or 74. */
+int	 flush_output(int status);
+/* `; did you mean 'WORD'?', or all the WORDS, into BUF. */
+const char *suggestion(const char *word, const char *const *words,
+	    const char *before, char *buf, size_t len);
+
+/* util.c: values of options.  What is wrong with one exits. */
+int64_t	 number_value(const char *opt, const char *s, int64_t min,
+	    int64_t max);
+/* OR: a word that stands for IDQ_FOREVER, or NULL. */
+int64_t	 duration_value(const char *opt, const char *s, const char *or);
+int64_t	 time_value(const char *opt, const char *s, bool today);
+/* The index of S in WORDS, which end with NULL. */
+int	 word_value(const char *opt, const char *s, const char *const *words);
+const char *group_value(const char *opt, const char *s);
+int64_t	 keep_value(const char *s);
+int64_t	 lease_value(const char *s);
+enum idq_on_crash on_crash_value(const char *s);
+/* What to say of a bad duration. */
+const char *duration_hint(const char *s, char *buf, size_t len);
+
+/* util.c: queues. */
+
+/* The path of the queue of -q, to be freed; NULL after the words. */
+char	*queue_path(const char *usual);
+/*
+ * Open the queue of -q.  0 and the handle, or its exit status after the words
+ * and NULL.  FLAGS as for idq_open(); IDQ_CREATE counts for the queue USUAL
+ * alone, which is also the default.
+ */
+int	 open_queue(struct idq **, const char *usual, int flags);
+
+/* refs.c: keys by -k and --per, and lists of them. */
+struct key_opts {
+	char		*parts[IDQ_KEY_MAX];
+	size_t		 n;
+	const char	*per;
+};
+
+/* Whether C was one of OPT_KEY, which is then taken. */
+bool	 key_option(struct key_opts *, int c);
+/* The key of -k and --per; what is wrong exits. */
+void	 key_of_options(const struct key_opts *, char key[IDQ_KEY_MAX + 1]);
+/* Neither both, nor nothing; what is wrong exits. */
+void	 check_refs(const struct key_opts *, int argc, char **argv);
+/*
+ * Call EACH for -k's key, or each operand, or each line of standard input if
+ * that is what one says.  FLAGS of the call are those of idq_find().  Returns
+ * the highest status.
+ */
+int	 each_ref(const struct key_opts *, int argc, char **argv,
+	    int (*each)(void *, const char *ref, int flags), void *);
+/* The job of a ref: 0 and the job, else a status, said, and NULL. */
+int	 find_job(struct idq *, const char *ref, int flags,
+	    struct idq_job **);
+
+/* operate.c: what the verbs on jobs, and on tokens, have in common. */
+
+/* The options of OPT_KEY, -v and, if KILL, --kill. */
+struct operation {
+	const struct opt *opts;
+	const char	*done;		/* what -v prints */
+	int		(*call)(struct idq *, const char *ref, int flags,
+			    bool kill);
+};
+int	 operate(const struct operation *, int argc, char **argv);
+int	 each_token(int argc, char **argv,
+	    int (*call)(struct idq *, const char *token, int64_t), int64_t);
+
+/* out.c: tables, JSON, times. */
+
+/* Columns on a terminal, tabs elsewhere. */
+struct table {
+	const char *const *heads;	/* one per column */
+	size_t		 ncols;
+	size_t		 colour;	/* the column with a word of it */
+	bool		 tty;
+	bool		 headed;
+	size_t		 width[8];
+	char		**cells;
+	size_t		 n;
+};
+void	 table_init(struct table *, const char *const *heads, size_t ncols,
+	    size_t colour);
+void	 table_cell(struct table *, const char *);
+void	 table_end(struct table *);
+
+/* With what would act on a terminal in octal. */
+void	 print_safe(FILE *f, const char *s, size_t len);
+void	 print_text(const char *);	/* so on standard output */
+/* A UTC stamp, or on a terminal local time. */
+#define TIME_SIZE	(IDQ_STAMP_LEN + 1)
+const char *time_text(int64_t, bool local, char buf[TIME_SIZE]);
+/* A line with its stamps as local time, to be freed; NULL: no memory. */
+char	*local_stamps(const char *line);
+/* Such as 6h40m, of at most two units. */
+const char *age_text(int64_t, char buf[32]);
+bool	 on_terminal(void);		/* standard output is one */
+bool	 stderr_on_terminal(void);
+
+/* Print and free it; a NULL is out of memory. */
+void	 print_json(json_t *);
+json_t	*json_text(const char *);	/* what is not UTF-8 replaced */
+json_t	*json_time(int64_t);		/* null if 0 */
+/* The job's token, or "" if nobody claims it. */
+const char *token_of(const struct idq_job *, char buf[IDQ_TOKEN_LEN + 1]);
+
+/* A bar on standard error, if that is a terminal. */
+void	 progress_start(int64_t total);	/* 0: not known */
+void	 progress(uint64_t count, int64_t done);
+void	 progress_clear(void);
+void	 progress_end(void);
+/* A tick for purge and fsck. */
+int	 progress_tick(void *, uint64_t count);
+
+/* fields.c: a job as named fields.  What fails is said. */
+const char *const *field_names(void);
+/* One field, each value ended by END. */
+int	 print_field(struct idq *, const struct idq_job *, size_t field,
+	    char end);
+int	 print_fields(struct idq *, const struct idq_job *);
+json_t	*job_json(struct idq *, const struct idq_job *);	/* or NULL */
+
+/* cmd_add.c and batch.c */
+struct add_opts {
+	struct idq_add	 add;
+	int64_t		 in;		/* --in, else 0 */
+	const char	*per;
+	int		 dup_exit;
+	bool		 verbose;
+	bool		 json;
+	bool		 json_lines;
+};
+/* What -v and --json print. */
+void	 added_print(const struct add_opts *, const char *key,
+	    const struct idq_added *);
+/* Of an add that failed before it had a result. */
+void	 added_failed(const struct idq *, struct idq_added *);
+/* What is to be said on standard error, of LINE or 0: the exit status. */
+int	 added_say(struct idq *, const char *key, const struct idq_added *,
+	    uint64_t line);
+int	 batch(struct idq *, const struct add_opts *);
+
+/* input.c: lines of a descriptor, without ever waiting unasked. */
+struct input {
+	int		 fd;
+	char		*buf;
+	size_t		 cap, start, end;
+	size_t		 seen;		/* of these, without a newline */
+	bool		 eof;
+	uint64_t	 number;	/* of the last line */
+	int64_t		 taken;		/* bytes of all lines so far */
+};
+/* The next line: 1, 0 at the end, -1 with errno; EMSGSIZE: it was skipped. */
+int	 input_line(struct input *, char **line, size_t *len);
+/* Whether input_line() would answer at once, or in MS milliseconds. */
+bool	 input_ready(struct input *, int ms);
+
+/* jsonline.c: a line of --json-lines. */
+struct batch_item {
+	struct idq_add	 add;
+	uint64_t	 line;
+	char		*text;		/* the line, of TSV */
+	json_t		*object;	/* the line, of JSON */
+	char		*payload;	/* decoded */
+	char		*key;
+	char		**args;
+	char		 why[512];	/* what is wrong with it, or "" */
+};
+void	 json_line(struct batch_item *, const char *line, size_t len);
+/*
+ * payload.c: the fingerprint of ADD, whose descriptor can then be read as before
+ * or is replaced.  -1 with errno.
+ */
+int	 fingerprint(struct idq_add *, char hex[IDQ_HASH_LEN + 1]);
+/* The bytes, to be freed; NULL if they are not base64. */
+char	*base64(const char *, size_t len, size_t *out_len);
+
+/* The umask that we were started with, for commands. */
+mode_t	 command_umask(void);
+
+int	 cmd_ack(int, char **);
+int	 cmd_add(int, char **);
+int	 cmd_cancel(int, char **);
+int	 cmd_cat(int, char **);
+int	 cmd_claim(int, char **);
+int	 cmd_config(int, char **);
+int	 cmd_fail(int, char **);
+int	 cmd_forget(int, char **);
+int	 cmd_fsck(int, char **);
+int	 cmd_init(int, char **);
+int	 cmd_key(int, char **);
+int	 cmd_log(int, char **);
+int	 cmd_ls(int, char **);
+int	 cmd_purge(int, char **);
+int	 cmd_release(int, char **);
+int	 cmd_renew(int, char **);
+int	 cmd_retry(int, char **);
+int	 cmd_run(int, char **);
+int	 cmd_show(int, char **);
+int	 cmd_work(int, char **);
+
+#endif /* CMD_H */

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: ISC */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+
+#define UNFINISHED	(1u << IDQ_WAITING | 1u << IDQ_PENDING |	\
+			    1u << IDQ_RUNNING | 1u << IDQ_HELD)
+#define ALL		((1u << IDQ_NSTATES) - 1)
+#define HASH_SHOWN	12
+
+static const char *const heads[] = { "STATE", "JOB", "WHEN", "TRIES", "DUPS",
+    "LAST DUP", "GROUP", "KEY" };
+
+struct ls {
+	struct idq	*q;
+	unsigned int	 states;
+	const char	*group;
+	int64_t		 left;		/* of -n */
+	bool		 json;
+	struct table	 table;
+};
+
+static unsigned int
+one_state(const char *word)
+{
+	const char *words[IDQ_NSTATES + 3];
+	int i;
+
+	for (i = 0; i < IDQ_NSTATES; i++)
+		words[i] = idq_state_name((enum idq_state)i);
+	words[i++] = "all";
+	words[i++] = "unfinished";
+	words[i] = NULL;
+	i = word_value("-s", word, words);
+	return i == IDQ_NSTATES ? ALL : i > IDQ_NSTATES ? UNFINISHED :
+	    1u << i;
+}
+
+static unsigned int
+parse_states(const char *list)
+{
+	unsigned int states = 0;
+	char word[32];
+	size_t n;
+
+	do {
+		n = strcspn(list, ",");
+		snprintf(word, sizeof(word), "%.*s", (int)n, list);
+		states |= one_state(word);
+		list += n;
+	} while (*list++ == ',');
+	return states;
+}
+
+/* When it may start, or since when it is what it is. */
+static int64_t
+when(const struct idq_job *j)
+{
+	return j->state == IDQ_WAITING || j->state == IDQ_PENDING ? j->due :
+	    j->since;
+}
+
+static void
+print_row(struct ls *ls, const struct idq_job *j, uint64_t dups, int64_t last)
+{
+	struct table *t = &ls->table;
+	char buf[TIME_SIZE], job[IDQ_HASH_LEN + 2];
+
+	table_cell(t, idq_state_name(j->state));
+	snprintf(job, sizeof(job), t->tty ? ":%.*s" : "%.*s",
+	    t->tty ? HASH_SHOWN : IDQ_HASH_LEN, j->hash);
+	table_cell(t, job);
+	table_cell(t, time_text(when(j), t->tty, buf));
+	snprintf(buf, sizeof(buf), "%" PRIu32, j->attempts);
+	table_cell(t, buf);
+	snprintf(buf, sizeof(buf), "%" PRIu64, dups);
+	table_cell(t, buf);
+	table_cell(t, last != 0 ? time_text(last, t->tty, buf) : "-");
+	table_cell(t, j->group != NULL ? j->group : "-");
+	table_cell(t, j->key);
+}
+
+static void
+print_object(const struct idq_job *j, uint64_t dups, int64_t last)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "state",
+	    json_string(idq_state_name(j->state)));
+	json_object_set_new(o, "hash", json_string(j->hash));
+	json_object_set_new(o, "id", json_string(j->id));
+	json_object_set_new(o, "when", json_time(when(j)));
+	json_object_set_new(o, "attempts", json_integer(j->attempts));
+	json_object_set_new(o, "dups", json_integer((json_int_t)dups));
+	json_object_set_new(o, "lastdup", json_time(last));
+	json_object_set_new(o, "group", j->group != NULL ?
+	    json_text(j->group) : json_null());
+	json_object_set_new(o, "key", json_text(j->key));
+	print_json(o);
+}
+
+static int
+each(void *arg, struct idq_job *j)
+{
+	struct ls *ls = arg;
+	uint64_t dups = 0;
+	int64_t last = 0;
+
+	if (ls->group != NULL &&
+	    (j->group == NULL || strcmp(ls->group, j->group) != 0))
+		return 0;
+	if (idq_dups(ls->q, j, &dups, &last) == -1)
+		complain_queue(ls->q, j->key);
+	if (ls->json)
+		print_object(j, dups, last);
+	else
+		print_row(ls, j, dups, last);
+	/* Whoever reads us may have had enough. */
+	return --ls->left == 0 || ferror(stdout);
+}
+
+static int
+list(struct ls *ls)
+{
+	int status = 0;
+
+	table_init(&ls->table, heads, NITEMS(heads), 0);
+	if (idq_list(ls->q, ls->states, each, ls) == -1)
+		status = complain_queue(ls->q, NULL);
+	table_end(&ls->table);
+	return status;
+}
+
+int
+cmd_ls(int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		{ 's', NULL, "STATE,...", "only these; all or unfinished; "
+		    "else unfinished and failed" },
+		{ 'g', NULL, "GROUP", "only this group" },
+		{ 'n', NULL, "N", "at most so many" },
+		{ OPT_JSON, "json", NULL, "an object a line" },
+		OPT_END
+	};
+	struct ls ls = { .states = UNFINISHED | 1u << IDQ_FAILED, .left = -1 };
+	int c, status;
+
+	while ((c = next_option(opts, argc, argv)) != 0) {
+		if (c == 's')
+			ls.states = parse_states(optarg);
+		else if (c == 'g')
+			ls.group = group_value("-g", optarg);
+		else if (c == 'n')
+			ls.left = number_value("-n", optarg, 1, INT64_MAX);
+		else
+			ls.json = true;
+	}
+	operands(&argc, &argv, 0, 0, "");
+	if ((status = open_queue(&ls.q, "default", IDQ_READ)) != 0)
+		return status;
+	status = list(&ls);
+	idq_close(ls.q);
+	return status;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: ISC */
+#include <string.h>
+
+#include "cmd.h"
+
+struct show {
+	struct idq	*q;
+	int		 field;		/* -1: all */
+	char		 end;
+	bool		 json;
+	bool		 begun;
+};
+
+static int
+print(struct show *s, const struct idq_job *j)
+{
+	json_t *o;
+
+	if (s->field != -1)
+		return print_field(s->q, j, (size_t)s->field, s->end);
+	if (s->json) {
+		if ((o = job_json(s->q, j)) == NULL)
+			return idq_errcode(s->q);
+		print_json(o);
+		return 0;
+	}
+	if (s->begun)
+		putchar('\n');
+	s->begun = true;
+	return print_fields(s->q, j);
+}
+
+static int
+show(void *arg, const char *ref, int flags)
+{
+	struct show *s = arg;
+	struct idq_job *j;
+	int status = find_job(s->q, ref, flags, &j);
+
+	if (status != 0)
+		return status;
+	status = print(s, j);
+	idq_job_free(j);
+	return status;
+}
+
+int
+cmd_show(int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		OPT_KEY,
+		{ OPT_FIELD, "field", "FIELD", "only the value of this" },
+		{ '0', NULL, NULL, "end each value with a NUL byte" },
+		{ OPT_JSON, "json", NULL, "an object a line" },
+		OPT_END
+	};
+	struct show s = { .field = -1, .end = '\n' };
+	struct key_opts key = { .n = 0 };
+	int c, status;
+
+	while ((c = next_option(opts, argc, argv)) != 0) {
+		if (c == OPT_FIELD)
+			s.field = word_value("--field", optarg, field_names());
+		else if (c == '0')
+			s.end = '\0';
+		else if (c == OPT_JSON)
+			s.json = true;
+		else
+			key_option(&key, c);
+	}
+	operands(&argc, &argv, 0, -1, "key");
+	check_refs(&key, argc, argv);
+	if (s.end == '\0' && s.field == -1)
+		usage_error("-0: goes with --field");
+	if (s.json && s.field != -1)
+		usage_error("--json: does not go with --field");
+	if ((status = open_queue(&s.q, "default", IDQ_READ)) != 0)
+		return status;
+	status = each_ref(&key, argc, argv, show, &s);
+	idq_close(s.q);
+	return status;
+}

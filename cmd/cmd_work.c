@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: ISC */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+
+#include "cmd.h"
+
+struct worker {
+	struct idq_work	 w;
+	bool		 verbose;
+	int		 error;		/* of standard output */
+};
+
+/*
+ * A reader that went away must not kill the worker in the middle of jobs.  The
+ * signal is ignored for this moment alone, since commands would inherit that.
+ */
+static void
+done(void *arg, const struct idq_job *j)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, old;
+	struct worker *w = arg;
+
+	if (!w->verbose || w->error != 0)
+		return;
+	sigaction(SIGPIPE, &ignore, &old);
+	printf("%s\t%s\t%" PRIu32 "\t", idq_state_name(j->state), j->hash,
+	    j->attempts);
+	print_text(j->key);
+	putchar('\n');
+	if (fflush(stdout) != 0) {
+		w->error = errno;
+		fpurge(stdout);
+		clearerr(stdout);
+	}
+	sigaction(SIGPIPE, &old, NULL);
+}
+
+/* The likely reason is that the producer has another spool in mind. */
+static void
+warn_never_used(struct idq *q)
+{
+	if (!idq_created(q) && idq_never_used(q) == 1 &&
+	    idq_alarm(q, "never-used", IDQ_HOUR) == 1)
+		complain("%s: no job was ever added to this queue",
+		    idq_queue_dir(q));
+}
+
+static int
+work(struct worker *w)
+{
+	struct idq *q;
+	int status = open_queue(&q, "default", IDQ_WRITE | IDQ_CREATE);
+
+	if (status != 0)
+		return status;
+	warn_never_used(q);
+	if (idq_work(q, &w->w) == -1)
+		status = complain_queue(q, NULL);
+	idq_close(q);
+	if (w->error == 0 || status != 0)
+		return status;
+	complain("standard output: %s", strerror(w->error));
+	return EX_IOERR;
+}
+
+int
+cmd_work(int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		{ 'j', NULL, "N", "run up to N commands at once; else 1" },
+		{ OPT_DRAIN, "drain", NULL, "end when nothing due is left" },
+		{ OPT_ONCE, "once", NULL, "run at most one job" },
+		{ OPT_TIMEOUT, "timeout", "D",
+		    "end a command that takes longer" },
+		{ OPT_SINGLE, "single", NULL,
+		    "if another worker is here, do nothing" },
+		{ 'v', NULL, NULL, "print a line for each finished job" },
+		OPT_END
+	};
+	struct worker w = { .w = { .jobs = 1, .done = done } };
+	bool drain = false, once = false;
+	int c;
+
+	while ((c = next_option(opts, argc, argv)) != 0)
+		switch (c) {
+		case 'j':
+			w.w.jobs = (unsigned int)number_value("-j", optarg, 1,
+			    1000);
+			break;
+		case OPT_DRAIN:
+			drain = true;
+			break;
+		case OPT_ONCE:
+			once = true;
+			break;
+		case OPT_TIMEOUT:
+			w.w.timeout = duration_value("--timeout", optarg,
+			    NULL);
+			if (w.w.timeout == 0)
+				usage_error("--timeout %s: is too short",
+				    optarg);
+			break;
+		case OPT_SINGLE:
+			w.w.single = true;
+			break;
+		case 'v':
+			w.verbose = true;
+			break;
+		}
+	operands(&argc, &argv, 0, -1, "command");
+	if (drain && once)
+		usage_error("--once: does not go with --drain");
+	w.w.mode = drain ? IDQ_DRAIN : once ? IDQ_ONCE : IDQ_FOLLOW;
+	w.w.argv = argc > 0 ? argv : NULL;
+	w.w.umask = command_umask();
+	w.w.arg = &w;
+	return work(&w);
+}

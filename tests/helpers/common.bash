@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash
+#
+# What the tests share.  A test file says at its top:
+#
+#	load helpers/common
+#
+# and finds `idq' in its PATH, an empty spool in $IDQ_SPOOL (made by the first
+# idq that needs it), LC_ALL=C, TZ=UTC, and the test's own folder as $PWD.  A
+# file with a setup() or teardown() of its own calls common_setup and
+# common_teardown in it.
+
+bats_require_minimum_version 1.5.0
+
+top=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
+
+common_setup() {
+	IDQ_BUILD=${IDQ_BUILD:-$top/build}
+	IDQ=${IDQ:-$IDQ_BUILD/idq}
+	PATH=${IDQ%/*}:$PATH
+	IDQ_SPOOL=$BATS_TEST_TMPDIR/spool
+	LC_ALL=C TZ=UTC
+	export PATH IDQ IDQ_BUILD IDQ_SPOOL LC_ALL TZ
+	unset MAKEFLAGS MAKELEVEL NO_COLOR IDQ_KEY IDQ_HASH IDQ_ID IDQ_QUEUE
+	spawned=()
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+common_teardown() {
+	local pid
+
+	for pid in "${spawned[@]}"; do
+		kill -KILL "$pid" 2>/dev/null || :
+		wait "$pid" 2>/dev/null || :
+	done
+}
+
+setup() {
+	common_setup
+}
+
+teardown() {
+	common_teardown
+}
+
+# queue_path [QUEUE]: its directory.
+queue_path() {
+	printf '%s\n' "$IDQ_SPOOL/${1:-default}"
+}
+
+# hash_of KEY: the H of its names, found without idq.
+hash_of() {
+	printf %s "$1" | sha256sum | cut -c1-64
+}
+
+# key_file KEY [QUEUE]: keys/HH/H of that key.
+key_file() {
+	local h
+
+	h=$(hash_of "$1")
+	printf '%s\n' "$(queue_path "${2-}")/keys/${h:0:2}/$h"
+}
+
+# state_of KEY [QUEUE]: the first folder of the key's state name; nothing if
+# it has none.  Two names are two lines, which no test expects.
+state_of() {
+	local h q
+
+	h=$(hash_of "$1")
+	q=$(queue_path "${2-}")
+	(cd "$q" && find new wait cur hold failed 'done' cancelled expired \
+	    -name "*$h.*" 2>/dev/null | cut -d/ -f1)
+}
+
+# wait_for CONDITION [SECONDS]: evaluate the shell words until they succeed;
+# fail, and say which, at the deadline (10 s).
+wait_for() {
+	local end=$((SECONDS + ${2:-10} + 1))
+
+	until eval "$1" >/dev/null 2>&1; do
+		if [ "$SECONDS" -ge "$end" ]; then
+			echo "after ${2:-10} s still not: $1" >&2
+			return 1
+		fi
+		sleep 0.02
+	done
+}
+
+# spawn COMMAND...: start it in the background; its pid is $spawned_pid, its
+# output goes to the end of spawn.out and spawn.err, and if it is still alive
+# at the end of the test it is killed.
+spawn() {
+	"$@" >>spawn.out 2>>spawn.err 3>&- 4>&- &
+	spawned_pid=$!
+	spawned+=("$spawned_pid")
+}
+
+# expect STATUS STDOUT [STDERR]: compare with those of the last `run
+# --separate-stderr', and show all three when one differs.
+expect() {
+	# $status, $output and $stderr are set by run.
+	# shellcheck disable=SC2154
+	if [ "$status" -eq "$1" ] && [ "$output" = "$2" ] &&
+	    [ "${stderr-}" = "${3-}" ]; then
+		return 0
+	fi
+	printf 'status %s, expected %s\n' "$status" "$1"
+	printf -- '--- stdout\n%s\n--- expected\n%s\n' "$output" "$2"
+	printf -- '--- stderr\n%s\n--- expected\n%s\n' "${stderr-}" "${3-}"
+	return 1
+}
+
+# Fail, and show it, if there is anything on standard input.
+nothing() {
+	! grep .
+}
+
+# at OFFSET COMMAND...: run it with its clock shifted, e.g. `at +3h idq ls'.
+# Delays still take as long as they do: the monotonic clock is left alone.
+at() {
+	local offset=$1
+
+	shift
+	faketime --exclude-monotonic -f "$offset" "$@"
+}
+
+# need COMMAND...: skip the test, and say why, where one is missing.
+need() {
+	local c
+
+	for c in "$@"; do
+		command -v "$c" >/dev/null || skip "$c is not installed"
+	done
+}
+
+# need_root: skip where the suite is not run as root.
+need_root() {
+	[ "$(id -u)" -eq 0 ] || skip "only root can become another user"
+}
+
+# as_user UID COMMAND...: run it as that user (65534 is nobody).  The folders
+# of the test are opened for passing through, and idq comes from a copy, since
+# the build may lie where only root may look.
+as_user() {
+	local uid=$1 dir=$BATS_TEST_TMPDIR
+
+	shift
+	if [ ! -e "$BATS_TEST_TMPDIR/bin/idq" ]; then
+		mkdir "$BATS_TEST_TMPDIR/bin"
+		cp "$IDQ" "$BATS_TEST_TMPDIR/bin/idq"
+		while [ "$dir" != "${BATS_RUN_TMPDIR%/*}" ] && [ "$dir" != / ]; do
+			chmod a+x "$dir"
+			dir=${dir%/*}
+		done
+	fi
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH \
+	    setpriv --reuid="$uid" --regid="$uid" --clear-groups -- "$@"
+}
