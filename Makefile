@@ -92,7 +92,15 @@ CMD_SRCS = \
 	cmd/util.c
 
 # Programs of their own, each with its main(), linked with libidq.a.
-UNIT_SRCS =
+UNIT_SRCS = \
+	tests/unit/add.c \
+	tests/unit/config.c \
+	tests/unit/jobfile.c \
+	tests/unit/key.c \
+	tests/unit/log.c \
+	tests/unit/name.c \
+	tests/unit/time.c \
+	tests/unit/trail.c
 
 DEPS	= gcc libc6-dev make libbsd-dev libmd-dev libjansson-dev \
 	bats parallel jq faketime libfaketime procps bsdutils binutils g++ \

@@ -86,7 +86,7 @@ flush_group(struct batch *b)
 		item_free(it);
 	}
 	b->n = b->nadds = b->bytes = 0;
-	return fflush(stdout) == 0;
+	return flush_now();
 }
 
 /* KEY TAB PAYLOAD; without a tab there is no payload. */

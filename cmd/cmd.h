@@ -84,7 +84,9 @@ _Noreturn void usage_error(const char *, ...)
 /* Complain of the handle's failure, about SUBJECT or NULL: its code. */
 int	 complain_queue(struct idq *, const char *subject);
 int	 complain_memory(void);
-/* Words that nobody got are a failed command: STATUS, or 74. */
+/* Flush standard output; what fails is told at the end, as below. */
+bool	 flush_now(void);
+/* At the end: words that nobody got are a failed command: STATUS, or 74. */
 int	 flush_output(int status);
 /* `; did you mean 'WORD'?', or all the WORDS, into BUF. */
 const char *suggestion(const char *word, const char *const *words,
@@ -93,8 +95,8 @@ const char *suggestion(const char *word, const char *const *words,
 /* util.c: values of options.  What is wrong with one exits. */
 int64_t	 number_value(const char *opt, const char *s, int64_t min,
 	    int64_t max);
-/* OR: a word that stands for IDQ_FOREVER, or NULL. */
-int64_t	 duration_value(const char *opt, const char *s, const char *or);
+/* WORD, if not NULL, stands for IDQ_FOREVER. */
+int64_t	 duration_value(const char *opt, const char *s, const char *word);
 int64_t	 time_value(const char *opt, const char *s, bool today);
 /* The index of S in WORDS, which end with NULL. */
 int	 word_value(const char *opt, const char *s, const char *const *words);
@@ -102,13 +104,16 @@ const char *group_value(const char *opt, const char *s);
 int64_t	 keep_value(const char *s);
 int64_t	 lease_value(const char *s);
 enum idq_on_crash on_crash_value(const char *s);
-/* What to say of a bad duration. */
-const char *duration_hint(const char *s, char *buf, size_t len);
+/* What to say of a bad duration, where WORD could stand too. */
+const char *duration_hint(const char *s, const char *word, char *buf,
+	    size_t len);
 
 /* util.c: queues. */
 
 /* The path of the queue of -q, to be freed; NULL after the words. */
 char	*queue_path(const char *usual);
+/* Complain of a failed open or init: its code. */
+int	 complain_open(struct idq *);
 /*
  * Open the queue of -q.  0 and the handle, or its exit status after the words
  * and NULL.  FLAGS as for idq_open(); IDQ_CREATE counts for the queue USUAL
@@ -163,8 +168,9 @@ struct table {
 	bool		 tty;
 	bool		 headed;
 	size_t		 width[8];
-	char		**cells;
-	size_t		 n;
+	char		**cells;	/* of whole rows, and one begun */
+	size_t		 rows;
+	size_t		 col;		/* of the next cell */
 };
 void	 table_init(struct table *, const char *const *heads, size_t ncols,
 	    size_t colour);
@@ -255,8 +261,8 @@ struct batch_item {
 };
 void	 json_line(struct batch_item *, const char *line, size_t len);
 /*
- * payload.c: the fingerprint of ADD, whose descriptor can then be read as before
- * or is replaced.  -1 with errno.
+ * payload.c: the fingerprint of ADD, whose descriptor can then be read as
+ * before, or is replaced.  -1 with errno.
  */
 int	 fingerprint(struct idq_add *, char hex[IDQ_HASH_LEN + 1]);
 /* The bytes, to be freed; NULL if they are not base64. */

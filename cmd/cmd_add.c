@@ -162,7 +162,7 @@ say_mismatch(const char *subject, const struct idq_added *r)
 	char age[32];
 
 	complain("%s: differs from the job that holds the key (%s); "
-	    "that is %s, added %s ago; %s", subject,
+	    "it is %s, added %s ago; %s", subject,
 	    r->args_differ && r->payload_differs ? "args and payload" :
 	    r->args_differ ? "args" : "payload", idq_state_name(r->state),
 	    age_text(r->age, age), way_out(r->state));

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: ISC */
-#include <errno.h>
-#include <string.h>
-
 #include "cmd.h"
 
 static void
@@ -26,7 +23,6 @@ claim(struct idq *q, int64_t lease, bool json)
 {
 	char token[IDQ_TOKEN_LEN + 1];
 	struct idq_job *j;
-	int status = 0;
 
 	switch (idq_claim(q, lease, &j, token)) {
 	case -1:
@@ -35,16 +31,10 @@ claim(struct idq *q, int64_t lease, bool json)
 		return EX_NO;
 	}
 	print(q, j, token, json);
-	if (fflush(stdout) != 0) {
-		complain("standard output: %s", strerror(errno));
-		status = EX_IOERR;
-		if (idq_release(q, token, 0) == -1)
-			complain_queue(q, token);
-		fpurge(stdout);
-		clearerr(stdout);
-	}
+	if (!flush_now() && idq_release(q, token, 0) == -1)
+		complain_queue(q, token);
 	idq_job_free(j);
-	return status;
+	return 0;
 }
 
 int

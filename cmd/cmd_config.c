@@ -32,6 +32,16 @@ is_duration(const char *s)
 	    idq_duration_parse(s, &d) == 0;
 }
 
+/* What a duration of this name can be instead. */
+static const char *
+other_word(const char *name)
+{
+	if (strncmp(name, "keep", 4) == 0)
+		return "forever";
+	return strcmp(name, "backoff") == 0 || strcmp(name, "grace") == 0 ||
+	    strcmp(name, "lease") == 0 ? NULL : "none";
+}
+
 static int
 set(struct idq *q, const char *name, const char *value)
 {
@@ -39,7 +49,8 @@ set(struct idq *q, const char *name, const char *value)
 
 	if (idq_config_duration(q, name) != -1 && !is_duration(value)) {
 		complain("%s %s: %s", name, value,
-		    duration_hint(value, hint, sizeof(hint)));
+		    duration_hint(value, other_word(name), hint,
+		    sizeof(hint)));
 		return EX_USAGE;
 	}
 	if (idq_config_set(q, name, value) == -1)

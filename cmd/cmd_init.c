@@ -10,7 +10,7 @@ init(const char *path, bool verbose)
 	int status = 0;
 
 	if (idq_init(&q, path) == -1)
-		status = q != NULL ? complain_queue(q, NULL) :
+		status = q != NULL ? complain_open(q) :
 		    complain_memory();
 	else if (verbose) {
 		printf("%s\t", idq_created(q) ? "made" : "exists");

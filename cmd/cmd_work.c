@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: ISC */
-#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <string.h>
 
 #include "cmd.h"
 
 struct worker {
 	struct idq_work	 w;
 	bool		 verbose;
-	int		 error;		/* of standard output */
 };
 
 /*
@@ -22,18 +19,14 @@ done(void *arg, const struct idq_job *j)
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, old;
 	struct worker *w = arg;
 
-	if (!w->verbose || w->error != 0)
+	if (!w->verbose)
 		return;
 	sigaction(SIGPIPE, &ignore, &old);
 	printf("%s\t%s\t%" PRIu32 "\t", idq_state_name(j->state), j->hash,
 	    j->attempts);
 	print_text(j->key);
 	putchar('\n');
-	if (fflush(stdout) != 0) {
-		w->error = errno;
-		fpurge(stdout);
-		clearerr(stdout);
-	}
+	w->verbose = flush_now();
 	sigaction(SIGPIPE, &old, NULL);
 }
 
@@ -59,10 +52,7 @@ work(struct worker *w)
 	if (idq_work(q, &w->w) == -1)
 		status = complain_queue(q, NULL);
 	idq_close(q);
-	if (w->error == 0 || status != 0)
-		return status;
-	complain("standard output: %s", strerror(w->error));
-	return EX_IOERR;
+	return status;
 }
 
 int

@@ -137,7 +137,7 @@ get_times(struct batch_item *it)
 		return true;
 	if (idq_duration_parse(ttl, &it->add.ttl) == -1)
 		return wrong(it, "ttl: '%.64s' %s", ttl,
-		    duration_hint(ttl, hint, sizeof(hint)));
+		    duration_hint(ttl, NULL, hint, sizeof(hint)));
 	return it->add.ttl != 0 || wrong(it, "ttl: is too short");
 }
 

@@ -199,44 +199,57 @@ print_cell(const struct table *t, size_t col, const char *s, bool head)
 }
 
 static void
+print_row(struct table *t, const char *const *cells, bool head)
+{
+	for (size_t col = 0; col < t->ncols; col++)
+		print_cell(t, col, cells[col], head);
+}
+
+static void
 table_flush(struct table *t)
 {
-	if (!t->headed && t->n > 0)
-		for (size_t i = 0; i < t->ncols; i++)
-			print_cell(t, i, t->heads[i], true);
+	char **row = t->cells;
+
+	if (!t->headed && t->rows > 0)
+		print_row(t, t->heads, true);
 	t->headed = true;
-	for (size_t i = 0; i < t->n; i++) {
-		print_cell(t, i % t->ncols, t->cells[i], false);
-		free(t->cells[i]);
+	for (; t->rows > 0; t->rows--, row += t->ncols) {
+		print_row(t, (const char *const *)row, false);
+		for (size_t col = 0; col < t->ncols; col++)
+			free(row[col]);
 	}
-	t->n = 0;
 }
 
 static void
 keep_cell(struct table *t, const char *s)
 {
-	size_t col = t->n % t->ncols, width = columns(s);
+	size_t width = columns(s);
+	char *copy = strdup(s);
 
 	if (t->cells == NULL)
 		t->cells = reallocarray(NULL, ROWS_MAX * t->ncols,
 		    sizeof(*t->cells));
-	if (t->cells == NULL || (t->cells[t->n] = strdup(s)) == NULL)
+	if (t->cells == NULL || copy == NULL)
 		exit(complain_memory());
-	if (width > t->width[col])
-		t->width[col] = width;
-	if (++t->n == ROWS_MAX * t->ncols)
-		table_flush(t);
+	t->cells[t->rows * t->ncols + t->col] = copy;
+	if (width > t->width[t->col])
+		t->width[t->col] = width;
 }
 
 void
 table_cell(struct table *t, const char *s)
 {
-	if (t->tty) {
+	bool last = t->col + 1 == t->ncols;
+
+	if (t->tty)
 		keep_cell(t, s);
-		return;
+	else {
+		fputs(s, stdout);
+		putchar(last ? '\n' : '\t');
 	}
-	fputs(s, stdout);
-	putchar(++t->n % t->ncols == 0 ? '\n' : '\t');
+	t->col = last ? 0 : t->col + 1;
+	if (last && t->tty && ++t->rows == ROWS_MAX)
+		table_flush(t);
 }
 
 void

@@ -11,7 +11,7 @@
 
 #include "cmd.h"
 
-#define WORD_MAX	32		/* what is longer is no slip of a word */
+#define WORD_MAX	32		/* what is longer is no misspelt word */
 
 /* One write, so that the lines of several processes do not mix. */
 static void
@@ -99,17 +99,31 @@ complain_queue(struct idq *q, const char *subject)
 	return code != 0 ? code : EX_IOERR;
 }
 
+/* Why some of our output was lost; 0: it was not. */
+static int output_errno;
+
+bool
+flush_now(void)
+{
+	if (output_errno == 0 && !ferror(stdout) && fflush(stdout) == 0)
+		return true;
+	if (output_errno == 0)
+		output_errno = errno;
+	/* It would be tried again, and fail again, at the end. */
+	fpurge(stdout);
+	clearerr(stdout);
+	return false;
+}
+
 int
 flush_output(int status)
 {
-	/* What was lost before has no errno any more. */
-	bool lost = ferror(stdout);
-
-	errno = 0;
-	if (fclose(stdout) == 0 && !lost)
+	errno = EIO;
+	if (flush_now() && fclose(stdout) == -1)
+		output_errno = errno;
+	if (output_errno == 0)
 		return status;
-	complain("standard output: %s", errno != 0 ? strerror(errno) :
-	    "write error");
+	complain("standard output: %s", strerror(output_errno));
 	return status > EX_IOERR ? status : EX_IOERR;
 }
 
@@ -232,35 +246,35 @@ short_units(const char *s, char *buf, size_t len)
 }
 
 const char *
-duration_hint(const char *s, char *buf, size_t len)
+duration_hint(const char *s, const char *word, char *buf, size_t len)
 {
-	char word[WORD_MAX];
+	char better[WORD_MAX];
 
 	if (*s != '\0' && strlen(s) < WORD_MAX &&
 	    strspn(s, "0123456789") == strlen(s))
 		snprintf(buf, len, "is no duration; did you mean '%ss', "
 		    "'%sm' or '%sh'?", s, s, s);
-	else if (short_units(s, word, sizeof(word)))
+	else if (short_units(s, better, sizeof(better)))
 		snprintf(buf, len, "is no duration; did you mean '%s'?",
-		    word);
+		    better);
 	else
-		strlcpy(buf, "is no duration, which is like 90s, 10m, 1h30m, "
-		    "7d or 2w", len);
+		snprintf(buf, len, "is no duration, which is like 90s, 10m, "
+		    "1h30m, 7d or 2w%s%s", word != NULL ? ", nor " : "",
+		    word != NULL ? word : "");
 	return buf;
 }
 
 int64_t
-duration_value(const char *opt, const char *s, const char *or)
+duration_value(const char *opt, const char *s, const char *word)
 {
 	char hint[160];
 	int64_t d;
 
-	if (or != NULL && strcmp(s, or) == 0)
+	if (word != NULL && strcmp(s, word) == 0)
 		return IDQ_FOREVER;
 	if (idq_duration_parse(s, &d) == -1)
-		usage_error("%s %s: %s%s%s", opt, s,
-		    duration_hint(s, hint, sizeof(hint)),
-		    or != NULL ? "; or it is " : "", or != NULL ? or : "");
+		usage_error("%s %s: %s", opt, s,
+		    duration_hint(s, word, hint, sizeof(hint)));
 	return d;
 }
 
@@ -335,8 +349,8 @@ notice(void *arg, const char *line)
 }
 
 /* The command to copy ends in the verb at hand. */
-static int
-cannot_open(struct idq *q)
+int
+complain_open(struct idq *q)
 {
 	static const char dots[] = " idq ...";
 	const char *msg = idq_errmsg(q), *end = strstr(msg, dots);
@@ -381,7 +395,7 @@ open_queue(struct idq **qp, const char *usual, int flags)
 	if (*qp == NULL)
 		return complain_memory();
 	if (r == -1) {
-		r = cannot_open(*qp);
+		r = complain_open(*qp);
 		idq_close(*qp);
 		*qp = NULL;
 		return r;

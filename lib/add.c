@@ -430,6 +430,7 @@ answer(struct idq *q, struct adding *a, const struct job *j)
 	fill_result(r, j, a->now);
 	if (strcmp(j->pub.fingerprint, a->file.pub.fingerprint) != 0) {
 		compare(q, a, j);
+		idq_dups_count(q, j->pub.hash, j->pub.id, &r->dups, &last);
 		idq_log_write(q, &j->pub, a->now, "mismatch", 0, "");
 		return mismatch(q, a);
 	}

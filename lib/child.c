@@ -305,7 +305,7 @@ idq_child_start(struct idq *q, struct child *c, const struct start *s)
 	c->why = WHY_NONE;
 	c->signals = 0;
 	c->next = q->cfg[CFG_TIMEOUT] != 0 ?
-	    idq_ticks() + q->cfg[CFG_TIMEOUT] : 0;
+	    idq_after(idq_ticks(), q->cfg[CFG_TIMEOUT]) : 0;
 	idq_pid_write(q, p->id, &c->pids);
 	return 0;
 }
@@ -317,7 +317,7 @@ idq_child_end(struct idq *q, struct child *c, enum why why)
 		return;
 	c->why = why;
 	c->signals = 1;
-	c->next = idq_ticks() + q->cfg[CFG_GRACE];
+	c->next = idq_after(idq_ticks(), q->cfg[CFG_GRACE]);
 	idq_pid_signal(&c->pids, SIGTERM);
 }
 

@@ -12,7 +12,14 @@
 
 #define CONFIG_MAX	(16 * 1024)
 
-enum type { DURATION, DURATION_OR_NONE, DURATION_OR_FOREVER, COUNT, WORD };
+enum type {
+	DURATION,
+	DURATION_NOT_0,
+	DURATION_OR_NONE,
+	DURATION_OR_FOREVER,
+	COUNT,
+	WORD
+};
 
 static const char *const crash_words[] = { "retry", "hold", NULL };
 static const char *const sync_words[] = { "full", "file", "off", NULL };
@@ -30,7 +37,7 @@ static const struct option {
 	[CFG_BACKOFF] = { DURATION, IDQ_MINUTE, NULL },
 	[CFG_TIMEOUT] = { DURATION_OR_NONE, 0, NULL },
 	[CFG_GRACE] = { DURATION, 10 * IDQ_SECOND, NULL },
-	[CFG_LEASE] = { DURATION, 10 * IDQ_MINUTE, NULL },
+	[CFG_LEASE] = { DURATION_NOT_0, 10 * IDQ_MINUTE, NULL },
 	[CFG_TTL] = { DURATION_OR_NONE, 0, NULL },
 	[CFG_WARN_AGE] = { DURATION_OR_NONE, 30 * IDQ_MINUTE, NULL },
 	[CFG_ON_CRASH] = { WORD, 0, crash_words },
@@ -107,11 +114,15 @@ parse(const struct option *o, const char *s, int64_t *value)
 		}
 		break;
 	case DURATION:
+	case DURATION_NOT_0:
 		break;
 	}
 	if (idq_duration_parse(s, value) == -1)
 		return -1;
-	return o->type == DURATION_OR_NONE && *value == 0 ? -1 : 0;
+	if (*value == 0 &&
+	    (o->type == DURATION_OR_NONE || o->type == DURATION_NOT_0))
+		return -1;
+	return 0;
 }
 
 static const char *
@@ -180,7 +191,10 @@ idq_config_load(struct idq *q)
 	if ((buf = malloc(CONFIG_MAX)) == NULL)
 		return idq_errno(q, "%s", q->path);
 	n = idq_read_small(q, "config", buf, CONFIG_MAX);
-	if (n == -1 && errno != ENOENT)
+	if (n == -1 && (errno == ELOOP || errno == EINVAL || errno == ENXIO))
+		r = idq_error(q, EX_CONFIG, "%s/config: is no regular file",
+		    q->path);
+	else if (n == -1 && errno != ENOENT)
 		r = idq_errno(q, "%s/config", q->path);
 	else if (n == CONFIG_MAX - 1)
 		r = idq_error(q, EX_CONFIG, "%s/config: too long", q->path);

@@ -42,14 +42,19 @@ idq_mkdir_for(struct idq *q, const char *path)
 ssize_t
 idq_read_small(struct idq *q, const char *path, char *buf, size_t len)
 {
+	struct stat st;
 	int fd, err;
-	ssize_t n;
+	ssize_t n = -1;
 
 	fd = openat(q->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
 	    O_NONBLOCK);
 	if (fd == -1)
 		return -1;
-	n = read(fd, buf, len - 1);
+	if (fstat(fd, &st) == 0) {
+		errno = EINVAL;
+		if (S_ISREG(st.st_mode))
+			n = read(fd, buf, len - 1);
+	}
 	err = errno;
 	close(fd);
 	errno = err;

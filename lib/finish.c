@@ -93,7 +93,7 @@ idq_asked(struct idq *q, const char *id)
 		if (errno == ENOENT)
 			return 0;
 		idq_errno(q, "%s/%s", q->path, path);
-		if (errno != ELOOP && errno != EISDIR && errno != ENXIO)
+		if (errno != ELOOP && errno != EINVAL && errno != ENXIO)
 			return -1;
 		idq_notice(q, "%s", q->msg);
 		return 0;

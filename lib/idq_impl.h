@@ -144,7 +144,10 @@ int	 idq_config_load(struct idq *);
 
 /* file.c: small files and directories of the queue. */
 int	 idq_mkdir_for(struct idq *, const char *path);
-/* Contents up to len - 1 bytes, with a NUL; the length, -1 with errno. */
+/*
+ * Contents up to len - 1 bytes, with a NUL; the length, -1 with errno.  ELOOP
+ * and EINVAL: no regular file.
+ */
 ssize_t	 idq_read_small(struct idq *, const char *path, char *, size_t);
 /* Replace PATH by TEXT, by rename; synced with its directory if SYNC. */
 int	 idq_write_small(struct idq *, const char *path, const char *text,

@@ -224,7 +224,11 @@ open_dir(struct idq *q)
 	if (q->fd == -1) {
 		if (errno == ENOENT)
 			return 0;
-		return idq_errno(q, "%s", q->path);
+		idq_errno(q, "%s", q->path);
+		/* Whose queue it is says more than `permission denied'. */
+		if (errno == EACCES && stat(q->path, &st) == 0)
+			check_owner(q, &st);
+		return -1;
 	}
 	if (fstat(q->fd, &st) == -1)
 		return idq_errno(q, "%s", q->path);
@@ -261,6 +265,15 @@ idq_open(struct idq **qp, const char *path, int flags)
 	return idq_init(qp, path);
 }
 
+static int
+cannot_make(struct idq *q, const char *path)
+{
+	idq_errno(q, "%s", path);
+	if (q->code == EX_IOERR)
+		q->code = EX_CANTCREAT;
+	return -1;
+}
+
 /* Make PATH and the directories above it. */
 static int
 make_path(struct idq *q)
@@ -273,11 +286,11 @@ make_path(struct idq *q)
 	for (s = copy + 1; r == 0 && (s = strchr(s, '/')) != NULL; s++) {
 		*s = '\0';
 		if (mkdir(copy, 0755) == -1 && errno != EEXIST)
-			r = idq_errno(q, "%s", copy);
+			r = cannot_make(q, copy);
 		*s = '/';
 	}
 	if (r == 0 && mkdir(q->path, 0700) == -1 && errno != EEXIST)
-		r = idq_errno(q, "%s", q->path);
+		r = cannot_make(q, q->path);
 	free(copy);
 	return r;
 }
@@ -355,6 +368,7 @@ idq_init(struct idq **qp, const char *path)
 {
 	struct idq *q;
 	char boot[PATH_SIZE];
+	struct stat st;
 	int r;
 
 	if ((*qp = q = new_handle(path)) == NULL)
@@ -362,6 +376,8 @@ idq_init(struct idq **qp, const char *path)
 	q->writable = true;
 	if (make_path(q) == -1 || (r = open_dir(q)) == -1)
 		return -1;
+	if (r == 0 && fstat(q->fd, &st) == 0 && st.st_uid != geteuid())
+		return check_owner(q, &st);
 	if (r == 0 && make_tree(q) == -1)
 		return -1;
 	if (r == 1)

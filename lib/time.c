@@ -226,8 +226,8 @@ idq_duration_format(int64_t d, char *buf, size_t len)
 		const struct unit *u = &units[i];
 		bool none = n == 0 && u->letter == 's';
 
-		/* 2w stays 2w, but 8d is plainer than 1w1d. */
-		if (u->letter == 'w' && d % u->length != 0)
+		/* 7d and 10d read better than 1w and 1w3d. */
+		if (u->letter == 'w')
 			continue;
 		if (d / u->length == 0 && !none)
 			continue;

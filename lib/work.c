@@ -174,24 +174,40 @@ shut_down(struct worker *w)
 	sigprocmask(SIG_SETMASK, &w->old_mask, NULL);
 }
 
+/* `exit 1', `signal 9', `no command': the first word of the detail. */
+static const char *
+reason(const struct job *j, char *buf, size_t len)
+{
+	const char *s = j->line.detail;
+
+	if (strncmp(s, "reason=", 7) == 0)
+		s += 7;
+	strlcpy(buf, s, len);
+	buf[strcspn(buf, " ")] = '\0';
+	for (char *c = buf; *c != '\0'; c++)
+		if (*c == '=' || *c == '-')
+			*c = ' ';
+	return buf;
+}
+
 /* Nobody is told of each retry, but of the last. */
 static void
 report(struct worker *w, const struct job *j)
 {
 	const struct idq_job *p = &j->pub;
 	const char *queue = strrchr(w->q->path, '/') + 1;
+	char why[64];
 
 	if (w->opt->done != NULL)
 		w->opt->done(w->opt->arg, p);
 	if (p->state == IDQ_FAILED)
 		idq_notice(w->q, "%s: %s: failed after %" PRIu32
-		    " attempt%s (%.*s)", queue, p->key, p->attempts,
+		    " attempt%s (%s)", queue, p->key, p->attempts,
 		    p->attempts == 1 ? "" : "s",
-		    (int)strcspn(j->line.detail, " "), j->line.detail);
+		    reason(j, why, sizeof(why)));
 	else if (p->state == IDQ_HELD)
-		idq_notice(w->q, "%s: %s: held, its outcome is unknown (%.*s)",
-		    queue, p->key, (int)strcspn(j->line.detail, " "),
-		    j->line.detail);
+		idq_notice(w->q, "%s: %s: held, its outcome is unknown (%s)",
+		    queue, p->key, reason(j, why, sizeof(why)));
 }
 
 /* Write the end of a command; the job stays ours until that has worked. */
@@ -356,7 +372,8 @@ start(struct worker *w, struct slot *s)
 			report(w, j);
 	} else if (idq_child_start(w->q, &s->child, &how) == 0) {
 		if (w->opt->timeout != 0)
-			s->child.next = idq_ticks() + w->opt->timeout;
+			s->child.next = idq_after(idq_ticks(),
+			    w->opt->timeout);
 		s->used = true;
 		s->ended = false;
 		w->running++;

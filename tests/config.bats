@@ -15,6 +15,22 @@ setup() {
 	queue=$(queue_path)
 }
 
+teardown() {
+	if [ -n "${mounted-}" ]; then
+		umount "$mounted"
+	fi
+	common_teardown
+}
+
+# mount_at DIR OPTIONS: a file system in memory; skip where there can be none.
+mount_at() {
+	need_root
+	mkdir -p "$1"
+	mount -t tmpfs -o "$2" idqtest "$1" 2>/dev/null ||
+	    skip "no file system can be mounted here"
+	mounted=$1
+}
+
 defaults='keep	7d
 keep-failed	30d
 keep-log	90d
@@ -82,7 +98,7 @@ exec	no'
 		keep-failed forever
 		keep-failed 60d
 		keep-log forever
-		keep-log 2w
+		keep-log 20d
 		attempts 1
 		attempts 1000
 		backoff 10s
@@ -116,8 +132,7 @@ exec	no'
 		60m 1h
 		1h30m 1h30m
 		36h 1d12h
-		7d 1w
-		2w 2w
+		7d 7d
 		1w1d 8d
 	END
 }
@@ -375,7 +390,7 @@ exec	no'
 	run -64 --separate-stderr idq config --jsn
 	[ "$output" = '' ]
 	[[ $stderr == "idq: config: unknown option '--jsn'"* ]]
-	IDQ_SPOOL=spool run -64 --separate-stderr idq config
+	IDQ_SPOOL=elsewhere run -64 --separate-stderr idq config
 	[ "$output" = '' ]
 	[[ $stderr == 'idq: config: '*'IDQ_SPOOL is not an absolute path' ]]
 	[ ! -e "$queue/config" ]
@@ -399,38 +414,27 @@ exec	no'
 }
 
 @test "config: on a read-only file system is 73, and may be read" {
-	need_root
-	mkdir ro
-	mount -t tmpfs -o size=2m idqtest ro 2>/dev/null ||
-	    skip "no file system can be mounted here"
-	idq init -q ./ro/queue
+	mount_at "$PWD/ro" size=2m
+	idq init -q "$PWD/ro/queue"
 	mount -o remount,ro "$PWD/ro"
-	run --separate-stderr idq config -q ./ro/queue keep 1d
-	set_status=$status set_output=$output set_stderr=$stderr
-	run --separate-stderr idq config -q ./ro/queue keep
-	umount "$PWD/ro"
-	expect 0 7d
-	status=$set_status output=$set_output stderr=$set_stderr
-	[ "$status" -eq 73 ]
+	run -73 --separate-stderr idq config -q "$PWD/ro/queue" attempts 2
 	[ "$output" = '' ]
-	[[ $stderr == "idq: config: $PWD/./ro/queue"*': Read-only file system' ]]
+	[[ $stderr == "idq: config: $PWD/ro/queue"*': Read-only file system' ]]
+	run -0 --separate-stderr idq config -q "$PWD/ro/queue" attempts
+	expect 0 5
 }
 
 @test "config: on a full disk is 75 and the old value stays" {
-	need_root
-	mkdir full
-	mount -t tmpfs -o size=2m idqtest full 2>/dev/null ||
-	    skip "no file system can be mounted here"
-	idq init -q ./full/queue
-	idq config -q ./full/queue keep 1d
-	dd if=/dev/zero of=full/filler bs=64k 2>/dev/null || :
-	run --separate-stderr idq config -q ./full/queue keep 2d
-	kept=$(idq config -q ./full/queue keep)
-	left=$(find full/queue/tmp -type f | wc -l)
-	umount "$PWD/full"
-	[ "$status" -eq 75 ]
+	mount_at "$PWD/full" size=2m
+	idq init -q "$PWD/full/queue"
+	idq config -q "$PWD/full/queue" keep 1d
+	dd if=/dev/zero of=full/filler bs=4k 2>/dev/null || :
+	run -75 --separate-stderr idq config -q "$PWD/full/queue" keep 2d
 	[ "$output" = '' ]
-	[[ $stderr == "idq: config: $PWD/./full/queue"*': No space left on device' ]]
-	[ "$kept" = 1d ]
-	[ "$left" -eq 0 ]
+	[[ $stderr == "idq: config: $PWD/full/queue"*': No space left on device' ]]
+	[ "$(idq config -q "$PWD/full/queue" keep)" = 1d ]
+	find full/queue/tmp -type f | nothing
+	rm full/filler
+	run -0 --separate-stderr idq config -q "$PWD/full/queue" keep 2d
+	expect 0 ''
 }

@@ -90,7 +90,7 @@ names() {
 @test "init: completes a queue whose making was cut off" {
 	idq init
 	queue=$(queue_path)
-	rm -r "$queue/format" "$queue/boot" "$queue/new"
+	rm -r "${queue:?}/format" "${queue:?}/boot" "${queue:?}/new"
 	rmdir "$queue/keys/7f" "$queue/keys/ff"
 	# Without its format it is not yet a queue.
 	run -66 --separate-stderr idq config
@@ -117,7 +117,8 @@ names() {
 }
 
 @test "init: an empty folder that is there becomes the queue" {
-	mkdir -m 700 -p "$IDQ_SPOOL/calls"
+	mkdir "$IDQ_SPOOL"
+	mkdir -m 700 "$IDQ_SPOOL/calls"
 	run -0 --separate-stderr idq init -q calls
 	expect 0 ''
 	[ "$(cat "$IDQ_SPOOL/calls/format")" = 'idq spool 1' ]
@@ -167,10 +168,10 @@ names() {
 }
 
 @test "init: a relative IDQ_SPOOL is wrong usage" {
-	IDQ_SPOOL=spool run -64 --separate-stderr idq init
+	IDQ_SPOOL=elsewhere run -64 --separate-stderr idq init
 	[ "$output" = '' ]
 	[[ $stderr == 'idq: init: '*'IDQ_SPOOL is not an absolute path' ]]
-	[ ! -e spool ]
+	[ ! -e elsewhere ]
 }
 
 @test "init: HOME and XDG_STATE_HOME do not say where the spool is" {
@@ -225,17 +226,15 @@ names() {
 }
 
 @test "init: on a file system without hard links there is no queue" {
-	need_root
-	need mkfs.vfat
-	truncate -s 8M image
-	mkfs.vfat image >/dev/null
-	mkdir fat
-	mount -o loop image fat 2>/dev/null || skip "no loop device here"
-	mounted=$PWD/fat
-	run -73 --separate-stderr idq init -q "$PWD/fat/queue"
+	need cc
+	printf '%s\n' '#include <errno.h>' 'int linkat(void);' \
+	    'int linkat(void) { errno = EPERM; return -1; }' |
+	    cc -shared -fPIC -x c -o nolink.so -
+	run -73 --separate-stderr env LD_PRELOAD="$PWD/nolink.so" idq init
 	[ "$output" = '' ]
-	[[ $stderr == "idq: init: $PWD/fat/queue: "*'hard links'* ]]
-	[ ! -e fat/queue/format ]
+	[[ $stderr == "idq: init: $(queue_path): "*'hard links'*': Operation not permitted' ]]
+	[ ! -e "$(queue_path)/format" ]
+	find "$(queue_path)/tmp" -type f | nothing
 }
 
 @test "init: another user's queue is refused, root is told sudo -u" {
@@ -308,7 +307,8 @@ names() {
 
 @test "init: an operand is wrong usage" {
 	run -64 --separate-stderr idq init calls
-	expect 64 '' 'idq: init: calls: unexpected operand'
+	expect 64 '' \
+	    'idq: init: calls: unexpected operand; use: idq init -q calls'
 	[ ! -e "$IDQ_SPOOL" ]
 }
 

@@ -732,9 +732,8 @@ is() {
 @test "recovery: a job that waits for its next try does not run from new" {
 	idq add -k a
 	idq fail "$(idq claim)"
-	name=$(state_name a)
 	is "$(state_of a)" wait
-	move a "new/${name##*/}"
+	move a "new/20260101T000000.000000Z.$(hash_of a).$(id_of a)"
 	run -1 --separate-stderr idq claim
 	drain
 	is "$(ran a)" 0

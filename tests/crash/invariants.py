@@ -56,7 +56,7 @@ EVENTS = {
     "released": ({"to", "next"}, set()),
     "interrupted": ({"to"}, {"next", "release"}),
     "held": ({"reason"}, set()),
-    "retried": ({"to", "next", "by"}, set()),
+    "retried": ({"to", "next", "by"}, {"release"}),
     "cancelled": ({"release", "by"}, set()),
     "expired": ({"release"}, set()),
 }

@@ -8,7 +8,7 @@ LC_ALL=C
 export LC_ALL
 
 queue=$1
-now=$(date -u +%Y-%m-%dT%H:%M:%S)
+now=$(date -u +%Y-%m-%dT%H:%M:%S.%6NZ)
 status=0
 
 complain()

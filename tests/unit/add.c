@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: ISC */
+#include "check.h"
+int
+main(void)
+{
+	return check_done();
+}
