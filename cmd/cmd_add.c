@@ -295,6 +295,8 @@ times(int c, struct add_opts *o, struct once *once)
 		break;
 	case OPT_NOT_AFTER:
 		o->add.not_after = time_value("--not-after", optarg, true);
+		if (o->add.not_after == 0)	/* which would be: none */
+			o->add.not_after = 1;
 		break;
 	case OPT_KEEP:
 		o->add.keep = keep_value(optarg);

@@ -46,7 +46,8 @@ set_times(struct idq *q, struct adding *a)
 {
 	const struct idq_add *req = a->req;
 	struct idq_job *p = &a->file.pub;
-	int64_t ttl = req->ttl != 0 ? req->ttl : q->cfg[CFG_TTL];
+	int64_t ttl = req->ttl != 0 ? req->ttl :
+	    req->not_after != 0 ? IDQ_FOREVER : q->cfg[CFG_TTL];
 
 	p->added = a->now;
 	p->due = req->due != 0 ? req->due : a->now;

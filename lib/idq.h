@@ -214,8 +214,9 @@ struct idq_add {
 	size_t		  length;
 	int		  fd;		/* payload to its end, or -1: above */
 	int64_t		  due;		/* 0: now */
-	int64_t		  ttl;		/* from due; 0: as config, FOREVER */
 	int64_t		  not_after;	/* absolute; 0: none */
+	int64_t		  ttl;		/* from due; IDQ_FOREVER: none; 0: as
+					   config if there is no not_after */
 	int64_t		  keep;		/* 0: as config */
 	uint32_t	  attempts;	/* 0: as config */
 	enum idq_on_crash on_crash;

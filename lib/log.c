@@ -26,8 +26,10 @@ put(struct idq *q, int64_t at, const char *line, size_t len)
 	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
 		fd = openat(q->fd, path, O_WRONLY | O_APPEND | O_CREAT |
 		    O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, q->fmode);
-	if (fd == -1)
+	if (fd == -1) {
+		idq_notice(q, "%s/%s: %s", q->path, path, strerror(errno));
 		return;
+	}
 	if (write(fd, line, len) != (ssize_t)len)
 		idq_notice(q, "%s/%s: a line was not written", q->path, path);
 	close(fd);
