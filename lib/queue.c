@@ -213,6 +213,16 @@ no_queue(struct idq *q)
 	    "idq init -q %s", q->path, in_spool ? name : q->path);
 }
 
+/* What is in the way is no disk error. */
+static int
+no_directory(struct idq *q, const char *path)
+{
+	idq_errno(q, "%s", path);
+	if (q->code == EX_IOERR)
+		q->code = EX_CANTCREAT;
+	return -1;
+}
+
 /* 1, 0 if there is no queue (made or half made), -1. */
 static int
 open_dir(struct idq *q)
@@ -224,7 +234,7 @@ open_dir(struct idq *q)
 	if (q->fd == -1) {
 		if (errno == ENOENT)
 			return 0;
-		idq_errno(q, "%s", q->path);
+		no_directory(q, q->path);
 		/* Whose queue it is says more than `permission denied'. */
 		if (errno == EACCES && stat(q->path, &st) == 0)
 			check_owner(q, &st);
@@ -265,15 +275,6 @@ idq_open(struct idq **qp, const char *path, int flags)
 	return idq_init(qp, path);
 }
 
-static int
-cannot_make(struct idq *q, const char *path)
-{
-	idq_errno(q, "%s", path);
-	if (q->code == EX_IOERR)
-		q->code = EX_CANTCREAT;
-	return -1;
-}
-
 /* Make PATH and the directories above it. */
 static int
 make_path(struct idq *q)
@@ -286,11 +287,11 @@ make_path(struct idq *q)
 	for (s = copy + 1; r == 0 && (s = strchr(s, '/')) != NULL; s++) {
 		*s = '\0';
 		if (mkdir(copy, 0755) == -1 && errno != EEXIST)
-			r = cannot_make(q, copy);
+			r = no_directory(q, copy);
 		*s = '/';
 	}
 	if (r == 0 && mkdir(q->path, 0700) == -1 && errno != EEXIST)
-		r = cannot_make(q, q->path);
+		r = no_directory(q, q->path);
 	free(copy);
 	return r;
 }

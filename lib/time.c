@@ -9,6 +9,7 @@
 #include "idq_impl.h"
 
 #define YEAR_MAX	9999
+#define TIME_MAX	INT64_C(253402300799999999)	/* its end */
 
 int64_t
 idq_now(void)
@@ -29,13 +30,12 @@ idq_after(int64_t now, int64_t d)
 static int
 split(int64_t t, struct tm *tm)
 {
-	static const int64_t last = INT64_C(253402300799999999);
 	time_t s;
 
 	if (t < 0)
 		t = 0;
-	if (t > last)
-		t = last;
+	if (t > TIME_MAX)
+		t = TIME_MAX;
 	s = (time_t)(t / IDQ_SECOND);
 	gmtime_r(&s, tm);
 	return (int)(t % IDQ_SECOND);
@@ -238,16 +238,31 @@ idq_duration_format(int64_t d, char *buf, size_t len)
 	return buf;
 }
 
-/* The instant of a local broken-down time; -1 if there is none. */
+/*
+ * The first instant after AFTER that is the local time WANT: 0, or -1 if there
+ * is none.  When clocks go back a time comes twice; one that they skip is
+ * taken as if they had not.  mktime(3) left to guess depends on its last guess.
+ */
 static int
-local(struct tm *tm, int64_t *t)
+local(const struct tm *want, int64_t after, int64_t *t)
 {
-	time_t s = mktime(tm);
+	bool exists = false;
 
-	if (s < 0)
-		return -1;
-	*t = (int64_t)s * IDQ_SECOND;
-	return 0;
+	*t = -1;
+	for (int dst = 1; dst >= 0; dst--) {
+		struct tm tm = *want;
+		int64_t at;
+
+		tm.tm_isdst = dst;
+		at = (int64_t)mktime(&tm) * IDQ_SECOND;
+		if (tm.tm_hour == want->tm_hour && tm.tm_min == want->tm_min)
+			exists = true;
+		else if (dst == 1 || exists)
+			continue;
+		if (at > after && (*t == -1 || at < *t))
+			*t = at;
+	}
+	return *t == -1 ? -1 : 0;
 }
 
 static int
@@ -264,16 +279,10 @@ clock_parse(const char *s, int64_t now, bool today, int64_t *t)
 	tm.tm_hour = want.tm_hour;
 	tm.tm_min = want.tm_min;
 	tm.tm_sec = 0;
-	tm.tm_isdst = -1;
-	if (local(&tm, t) == -1)
-		return -1;
-	if (today || *t > now)
+	if (local(&tm, today ? -1 : now, t) == 0)
 		return 0;
 	tm.tm_mday++;
-	tm.tm_hour = want.tm_hour;
-	tm.tm_min = want.tm_min;
-	tm.tm_isdst = -1;
-	return local(&tm, t);
+	return local(&tm, now, t);
 }
 
 static int
@@ -286,7 +295,7 @@ epoch_parse(const char *s, int64_t *t)
 		return -1;
 	errno = 0;
 	n = strtoimax(s, &end, 10);
-	if (errno != 0 || *end != '\0' || n > INT64_C(253402300799))
+	if (errno != 0 || *end != '\0' || n > TIME_MAX / IDQ_SECOND)
 		return -1;
 	*t = n * IDQ_SECOND;
 	return 0;
@@ -353,7 +362,7 @@ iso_parse(const char *s, int64_t *t)
 		return -1;
 	to_tm(&tm);
 	if (*p == '\0') {
-		if (local(&tm, t) == -1)
+		if (local(&tm, -1, t) == -1)
 			return -1;
 	} else {
 		if (zone_parse(p, &offset) == -1)
@@ -361,7 +370,7 @@ iso_parse(const char *s, int64_t *t)
 		*t = ((int64_t)timegm(&tm) - offset) * IDQ_SECOND;
 	}
 	*t += us;
-	return *t < 0 ? -1 : 0;
+	return *t < 0 || *t > TIME_MAX ? -1 : 0;
 }
 
 int

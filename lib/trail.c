@@ -73,12 +73,14 @@ static int
 parse_field(char *field, struct line *l)
 {
 	char *value = strchr(field, '=');
+	enum place elsewhere;
 
 	if (value == NULL || value == field)
 		return -1;
 	*value++ = '\0';
 	if (strcmp(field, "to") == 0)
-		return parse_to(value, &l->to);
+		return parse_to(value, leads[l->event] == PL_NONE ? &l->to :
+		    &elsewhere);
 	if (strcmp(field, "next") == 0)
 		return idq_stamp_parse(value, strlen(value), &l->next);
 	if (strcmp(field, "lease") == 0)
@@ -237,12 +239,22 @@ scan(struct job *j, const char *buf, size_t len, int64_t at)
 	return s - buf;
 }
 
+/* The rest of a line that was too long to be one. */
+static ssize_t
+skip(const char *buf, size_t len)
+{
+	const char *nl = memchr(buf, '\n', len);
+
+	return nl != NULL ? nl + 1 - buf : 0;
+}
+
 int
 idq_trail_load(struct idq *q, struct job *j)
 {
 	struct idq_job *p = &j->pub;
 	int64_t at = p->body + p->length + 1;
 	char buf[8 * LINE_SIZE];
+	bool junk = false;		/* a line longer than the buffer */
 	ssize_t n = 0, used = 0;
 
 	j->end = at;
@@ -250,12 +262,15 @@ idq_trail_load(struct idq *q, struct job *j)
 	p->since = p->added;
 	while (at < j->size &&
 	    (n = pread(j->fd, buf, sizeof(buf), at)) > 0) {
-		if ((used = scan(j, buf, (size_t)n, at)) == -1)
+		used = junk ? skip(buf, (size_t)n) :
+		    scan(j, buf, (size_t)n, at);
+		if (used == -1)
 			break;
 		/* Without a newline: a torn end, or junk to be passed over. */
 		if (used == 0 && n < (ssize_t)sizeof(buf))
 			break;
-		at += used > 0 ? used : n;
+		junk = used == 0;
+		at += junk ? n : used;
 	}
 	if (n == -1 || (n > 0 && used == -1))
 		return idq_errno(q, "%s/%s", q->path, p->path);
@@ -322,7 +337,7 @@ idq_trail(struct idq *q, const struct idq_job *p,
 	const struct job *j = (const struct job *)p;
 	int64_t at = p->body + p->length + 1;
 	size_t len = j->end > at ? (size_t)(j->end - at) : 0;
-	char *buf = malloc(len + 1), *rest = buf, *s;
+	char *buf = malloc(len + 1), *s = buf, *nl;
 	struct line l;
 	ssize_t n;
 
@@ -330,10 +345,12 @@ idq_trail(struct idq *q, const struct idq_job *p,
 		free(buf);
 		return idq_errno(q, "%s/%s", q->path, p->path);
 	}
-	buf[n] = '\0';
-	while ((s = strsep(&rest, "\n")) != NULL)
-		if (idq_line_parse(s, strlen(s), &l) == 0)
+	for (; (nl = memchr(s, '\n', (size_t)(buf + n - s))) != NULL;
+	    s = nl + 1) {
+		*nl = '\0';
+		if (idq_line_parse(s, (size_t)(nl - s), &l) == 0)
 			line(arg, s);
+	}
 	free(buf);
 	return 0;
 }

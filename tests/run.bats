@@ -366,7 +366,7 @@ field() {
 	need faketime
 	hour() {
 		TZ=Europe/Berlin faketime --exclude-monotonic -f \
-		    "+$(($1 - $(date +%s)))s" \
+		    "$(printf %+ds $(($1 - $(date +%s))))" \
 		    "$IDQ" run -k report --per hour -- sh -c 'echo "$IDQ_KEY"'
 	}
 	# 2026-10-25T00:30Z is 02:30 in summer, an hour later it is 02:30 again.
@@ -447,6 +447,8 @@ field() {
 	idq config -q run backoff 1s
 	spawn idq work -q run -- sh -c 'echo "$IDQ_KEY" >>ran'
 	run -1 --separate-stderr idq run -k a -- false
+	# For eval.
+	# shellcheck disable=SC2034
 	due=$(date -u -d "$(field next "$(trail a | tail -n 1)")" +%s%6N)
 	wait_for '[ "$(date +%s%6N)" -gt "$due" ]'
 	# The worker is awake, and has passed it over.
