@@ -4,8 +4,7 @@
 # ack: the end of a claim whose job is done.
 
 # Each test is a subshell of its own, and some words are for eval later;
-# $output and $stderr come from bats; names
-# in a queue are plain.
+# $output and $stderr come from bats; names in a queue are plain.
 # shellcheck disable=SC2012,SC2016,SC2030,SC2031,SC2154
 
 load helpers/common

@@ -4,8 +4,7 @@
 # add --batch: many jobs from standard input, as TSV and as JSON lines.
 
 # Each test is a subshell of its own, and some words are for eval later;
-# $output and $stderr come from bats; names
-# in a queue are plain.
+# $output and $stderr come from bats; names in a queue are plain.
 # shellcheck disable=SC2012,SC2016,SC2030,SC2031,SC2154
 
 load helpers/common
@@ -268,8 +267,10 @@ added	pending	b' ]
 }
 
 @test "batch: what was printed before a kill in the midst of it is there" {
-	seq 200000 | sed 's/^/k/' >list
-	idq add --batch -v <list >out 2>err 3>&- &
+	seq 20000 | sed 's/^/k/' >list
+	# Few descriptors: small groups.
+	bash -c 'ulimit -n 100; exec idq add --batch -v <list' \
+	    >out 2>err 3>&- &
 	pid=$!
 	spawned+=("$pid")
 	wait_for '[ $(wc -l <out) -ge 100 ]' 60
@@ -382,7 +383,7 @@ idq: add: line 6' ]
 	pid=$!
 	spawned+=("$pid")
 	# The others do not wait for it.
-	wait_for '[ "$(state_of a)$(state_of c)" = newnew ]' 4
+	wait_for '[ "$(state_of a)$(state_of c)" = newnew ]'
 	[ "$(state_of b)" = '' ]
 	kill -KILL "$(cat locked)"
 	wait "$pid"
@@ -826,15 +827,24 @@ idq: add: line 6' ]
 }
 
 @test "batch: there is a progress bar on a terminal alone" {
-	need script
-	seq 9000 >list
-	run -0 --separate-stderr sh -c 'TERM=vt100 idq add --batch <list'
+	need script faketime
+	seq 300 >list
+	# Few descriptors: small groups.  A fast clock: each is time to draw.
+	cat >bar <<-'END'
+		ulimit -n 60
+		exec faketime -f '+0 x1000' idq add --batch "$@" <list
+	END
+	export TERM=vt100
+	run -0 --separate-stderr bash bar
 	expect 0 ''
 	idq init -q two
-	TERM=vt100 script -qec 'idq add -q two --batch <list' /dev/null \
-	    </dev/null >screen
+	script -qec 'bash bar -q two' /dev/null </dev/null >screen
+	[ "$(ls "$IDQ_SPOOL/two/new" | wc -l)" -eq 300 ]
 	grep -q '\[[#-]*\] *[0-9]*%' screen
 	# It is gone at the end: nothing follows the last clearing.
 	[ "$(tail -c 3 screen)" = $'\033[K' ]
 	[ "$(wc -l <screen)" -eq 0 ]
+	# A terminal that cannot clear a line has none.
+	TERM=dumb script -qec 'bash bar -q two' /dev/null </dev/null |
+	    nothing
 }

@@ -222,7 +222,7 @@ idq: cancel: unknown: no such job in $queue"
 	[[ $stderr == 'idq: cancel: :c327688c: '*several* ]]
 	is "$(state_of job/42576) $(state_of job/159952)" 'new new'
 	idq cancel :c327688c2
-	is "$(state_of job/42576) $(state_of job/159952)" 'cancelled new'
+	is "$(state_of job/42576) $(state_of job/159952)" 'new cancelled'
 }
 
 @test "cancel: an option behind a key is 64, and nothing is cancelled" {
@@ -332,24 +332,35 @@ idq: cancel: unknown: no such job in $queue"
 
 @test "cancel: --kill after cancel still ends the command" {
 	idq add -k a
-	worker --once
+	worker
 	idq cancel a
 	kill -0 "$command"
 	idq cancel --kill a
-	wait "$worker"
-	is "$(state_of a)" cancelled
+	wait_for '[ "$(state_of a)" = cancelled ]' 5
+}
+
+@test "cancel: --kill is heeded at once by --drain and --once, too" {
+	for how in --drain --once; do
+		idq add -k "$how"
+		worker "$how"
+		idq cancel --kill -- "$how"
+		wait_for "gone $(tail -n 1 started)" 5
+		wait "$worker"
+		is "$(state_of "$how")" cancelled
+	done
 }
 
 @test "cancel: --kill kills what ignores SIGTERM, after the grace" {
 	idq config grace 1s
 	idq add -k a
-	spawn idq work --once -- sh -c 'trap "" TERM
+	spawn idq work -- sh -c 'trap "echo term >>told" TERM
 	    echo $$ >>started; while :; do sleep 0.05; done'
 	wait_for '[ -s started ]'
 	idq cancel --kill a
-	wait "$spawned_pid"
-	wait_for "gone $(cat started)"
-	is "$(state_of a)" cancelled
+	wait_for '[ -s told ]' 5
+	wait_for '[ "$(state_of a)" = cancelled ]' 5
+	gone "$(cat started)"
+	is "$(cat told)" term
 }
 
 @test "cancel: --kill ends the command of a worker that is dead" {
@@ -384,6 +395,7 @@ idq: cancel: unknown: no such job in $queue"
 }
 
 @test "cancel: --kill does not trust a pid of another process" {
+	idq config grace 1s
 	idq add -k a
 	worker
 	kill_worker

@@ -86,8 +86,8 @@ reminders() {
 	run -0 --separate-stderr sh -c "$(example calls.sh)"
 	expect 0 ""
 	[ "$(idq config -q calls on-crash)" = hold ]
-	mapfile -t lines < <(example calls.crontab)
-	[ "${#lines[@]}" -eq 3 ]
+	mapfile -t crontab < <(example calls.crontab)
+	[ "${#crontab[@]}" -eq 3 ]
 }
 
 @test "manual: the pages lint clean" {
@@ -123,11 +123,11 @@ reminders() {
 }
 
 @test "manual: the crontab of calls rings each phone once" {
-	local lines tick
+	local crontab tick
 
 	reminders
 	for tick in 0 0 0 1 0 1 2; do
-		run -0 --separate-stderr cron "${lines[tick]}"
+		run -0 --separate-stderr cron "${crontab[tick]}"
 		expect 0 ""
 	done
 	run -0 sort rings
@@ -136,13 +136,13 @@ reminders() {
 }
 
 @test "manual: the crontab of calls rings nobody after eight" {
-	local lines
+	local crontab
 
 	reminders
 	local_hour 21
-	run -0 --separate-stderr cron "${lines[0]}"
+	run -0 --separate-stderr cron "${crontab[0]}"
 	expect 0 ""
-	run -0 --separate-stderr cron "${lines[1]}"
+	run -0 --separate-stderr cron "${crontab[1]}"
 	expect 0 ""
 	[ ! -e rings ]
 	[ "$(state_of call/41/2026-11-23 calls)" = expired ]

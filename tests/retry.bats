@@ -174,7 +174,7 @@ is_due() {
 	expect 0 ''
 	is "$(state_of a)" failed
 	line=$(trail a | tail -n 1)
-	[[ $line == *' retried 1 to=failed '* ]]
+	[[ $line == *' retried 1 '*'to=failed '* ]]
 	run -0 --separate-stderr idq run -q default -k a -- echo again
 	expect 0 again
 	is "$(state_of a)" 'done'

@@ -8,7 +8,7 @@ load helpers/common
 load helpers/complete
 
 # Test files that are about a subject and not a verb.
-subjects='byhand completions headers install manual readme recovery symbols
+subjects='batch byhand completions headers install manual readme recovery symbols
     symmetry'
 
 verbs() {

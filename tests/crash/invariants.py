@@ -60,6 +60,7 @@ EVENTS = {
     "cancelled": ({"release", "by"}, set()),
     "expired": ({"release"}, set()),
 }
+KNOWN = set().union(*(must | may for must, may in EVENTS.values()))
 DAY_DIRS = ("done", "cancelled", "expired")
 PLAIN_DIRS = ("cur", "hold", "failed")
 STATE_DIRS = ("new", "wait") + PLAIN_DIRS + DAY_DIRS
@@ -163,7 +164,8 @@ class Line:
         must, may = EVENTS[self.event]
         for name in sorted(must - self.fields.keys()):
             yield f"without {name}="
-        for name in sorted(self.fields.keys() - must - may):
+        # Names that no event has are for a later version.
+        for name in sorted((self.fields.keys() & KNOWN) - must - may):
             yield f"with {name}="
         to = self.fields.get("to")
         if to is not None and to not in ("new", "wait", "hold", "failed"):
