@@ -122,7 +122,8 @@ SANITIZE =
 IDQ_CPPFLAGS = -D_GNU_SOURCE -DLIBBSD_OVERLAY -isystem /usr/include/bsd -Ilib
 IDQ_CFLAGS = -std=c11 $(OPTIM) -fPIE $(HARDEN) $(WARN) $(WERROR) $(SANITIZE)
 IDQ_LDFLAGS = -pie -Wl,-z,relro,-z,now $(SANITIZE)
-LIBS	= -lbsd -lmd -ljansson
+# Static but for libc: 0.2 ms less a start, which a crontab pays each time.
+LIBS	= -Wl,-Bstatic -lbsd -lmd -ljansson -Wl,-Bdynamic
 
 COMPILE	= $(CC) $(IDQ_CPPFLAGS) $(IDQ_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 LINK	= $(CC) $(IDQ_CFLAGS) $(CFLAGS) $(IDQ_LDFLAGS) $(LDFLAGS)

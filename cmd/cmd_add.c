@@ -8,6 +8,8 @@
 
 #include "cmd.h"
 
+#define TICK_SLACK	(30 * IDQ_SECOND)
+
 static const struct opt opts[] = {
 	OPT_KEY,
 	{ OPT_FROM_PAYLOAD, "key-from-payload", NULL,
@@ -130,7 +132,8 @@ warn_stalled(struct idq *q, const char *key, const struct idq_added *r)
 	int64_t age = now - (r->due > r->since ? r->due : r->since), last;
 	char pending[32], seen[32];
 
-	if (r->state != IDQ_PENDING || warn <= 0 || age < warn ||
+	/* The 7th tick of a crontab comes 30 minutes later, or nearly so. */
+	if (r->state != IDQ_PENDING || warn <= 0 || age < warn - TICK_SLACK ||
 	    idq_alarm(q, "stalled", IDQ_HOUR) != 1)
 		return false;
 	last = idq_last_worker(q);

@@ -94,6 +94,25 @@ idq_resolve(struct idq *q, const char *ref, int flags, struct name *n)
 	return 1;
 }
 
+static int
+has_hash(void *arg, const char *folder, const struct dirent *e,
+    const struct name *n)
+{
+	(void)folder;
+	(void)e;
+	return strcmp(n->hash, arg) == 0;
+}
+
+int
+idq_is_named(struct idq *q, const char *hash)
+{
+	int r = 0;
+
+	for (int p = 0; r == 0 && p < PL_EXPIRED; p++)
+		r = idq_walk(q, (enum place)p, has_hash, (void *)hash);
+	return r;
+}
+
 int
 idq_not_whole(struct idq *q, const struct job *j)
 {

@@ -291,7 +291,7 @@ check_nameless(struct work *w, struct job *j, const char *path)
 
 	if (!j->whole) {
 		/* An add that was cut off: the next one replaces it. */
-		if (!j->begins)
+		if (!j->begins || idq_is_named(w->q, path + 8) != 0)
 			report(w, false, path, "is corrupt or not idq's");
 		else if (!w->boot && may_fix(w)) {
 			if (idq_drop(w->q, j, path) == -1)
@@ -424,12 +424,15 @@ check_tmp_file(struct work *w, const char *name)
 
 	snprintf(path, sizeof(path), "tmp/%.64s", name);
 	if (may_fix(w)) {
-		if (idq_reap_file(w->q, name, w->boot) == -1)
-			complain(w, path);
-		else if (faccessat(w->q->fd, path, F_OK,
-		    AT_SYMLINK_NOFOLLOW) == -1)
+		switch (idq_reap_file(w->q, name, w->boot)) {
+		case 1:
 			report(w, true, path, "unfinished: completed, or "
 			    "removed if it was never accepted");
+			break;
+		case -1:
+			complain(w, path);
+			break;
+		}
 		return;
 	}
 	switch (idq_job_take(w->q, path, NULL, NULL, &j)) {

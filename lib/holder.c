@@ -4,7 +4,6 @@
  * in a state directory, which proves that it is on disk, and nothing has to be
  * locked.
  */
-#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 
@@ -37,27 +36,6 @@ has_expired(const struct job *j, int64_t now)
 	    j->pub.attempts == 0 && idq_is_expired(j, now);
 }
 
-struct named {
-	struct idq	*q;
-	const struct job *j;
-	const char	*hash;
-};
-
-static int
-is_named(void *arg, const char *folder, const struct dirent *e,
-    const struct name *n)
-{
-	const struct named *w = arg;
-	char path[PATH_SIZE];
-
-	if (strcmp(n->hash, w->hash) != 0)
-		return 0;
-	strlcpy(path, folder, sizeof(path));
-	strlcat(path, "/", sizeof(path));
-	strlcat(path, e->d_name, sizeof(path));
-	return idq_job_is(w->q, w->j, path);
-}
-
 /*
  * Not whole.  Without a name in a state directory nobody was told of it, and
  * it is replaced, if idq can have written it.
@@ -65,11 +43,8 @@ is_named(void *arg, const char *folder, const struct dirent *e,
 static int
 torn(struct idq *q, const struct asking *ask, struct job *j)
 {
-	struct named w = { q, j, ask->hash };
-	int r = 0;
+	int r = idq_is_named(q, ask->hash);
 
-	for (int p = 0; r == 0 && p < PL_NSTATES; p++)
-		r = idq_walk(q, (enum place)p, is_named, &w);
 	if (r == -1)
 		return -1;
 	if (r == 0 && j->begins)

@@ -259,6 +259,11 @@ int	 idq_free_key(struct idq *, struct job *, const char *from);
 /* find.c */
 /* Hash (and of a token the id) that REF means: 1, 0 unknown, -1. */
 int	 idq_resolve(struct idq *, const char *ref, int flags, struct name *);
+/*
+ * Whether a state directory has a name with HASH: 1, 0, -1.  Not expired/,
+ * whose jobs may have lost their keys.  Slow: for what is torn only.
+ */
+int	 idq_is_named(struct idq *, const char *hash);
 int	 idq_not_whole(struct idq *, const struct job *);	/* fails */
 
 /* complete.c */
@@ -346,7 +351,10 @@ int	 idq_reap_tmp(struct idq *, bool bad);
 int	 idq_promote(struct idq *, int64_t *next);
 /* Put right a locked job of cur/ that nobody works on: 1 if it moved, 0, -1. */
 int	 idq_reap_one(struct idq *, struct job *, const char *path);
-/* The same for a file of tmp/; BAD: also those whose sync failed. */
+/*
+ * The same for a file of tmp/: 1 it is gone, 0 somebody is at it or it was left
+ * alone.  BAD: also those whose sync failed.
+ */
 int	 idq_reap_file(struct idq *, const char *name, bool bad);
 
 /* fsck.c */

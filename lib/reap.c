@@ -112,7 +112,7 @@ idq_reap_file(struct idq *q, const char *name, bool bad)
 		r = reap_locked(q, &j, path, *suffix == '\0');
 	idq_job_unlock(&j);
 	idq_job_close(&j);
-	return r;
+	return r == -1 ? -1 : 1;
 }
 
 int

@@ -116,8 +116,10 @@ watch_queue(struct worker *w)
 		    strerror(errno));
 		return;
 	}
-	w->wd_new = watch(w, "new", IN_MOVED_TO | IN_CLOSE_WRITE);
 	w->wd_asked = watch(w, "asked", IN_MOVED_TO);
+	if (w->opt->mode != IDQ_FOLLOW)
+		return;
+	w->wd_new = watch(w, "new", IN_MOVED_TO | IN_CLOSE_WRITE);
 	watch(w, "wait", IN_CREATE | IN_MOVED_TO);
 }
 
@@ -128,7 +130,7 @@ watch_minutes(struct worker *w)
 	char due[DUE_LEN + 1], path[PATH_SIZE];
 	int64_t now = idq_now();
 
-	if (w->ino == -1)
+	if (w->ino == -1 || w->opt->mode != IDQ_FOLLOW)
 		return;
 	for (int i = 0; i < 2; i++) {
 		idq_due_format(now + i * IDQ_MINUTE, due);
@@ -155,8 +157,7 @@ start_up(struct worker *w)
 	w->slots = calloc(w->opt->jobs, sizeof(*w->slots));
 	if (w->order == NULL || w->slots == NULL)
 		return idq_errno(w->q, "%s", w->q->path);
-	if (w->opt->mode == IDQ_FOLLOW)
-		watch_queue(w);
+	watch_queue(w);
 	return 0;
 }
 
@@ -429,8 +430,7 @@ rescan(struct worker *w, bool full)
 	if (full) {
 		look_asked(w);
 		w->rescan_at = idq_ticks() +
-		    (w->opt->mode == IDQ_FOLLOW && w->ino == -1 ?
-		    IDQ_SECOND : RESCAN);
+		    (w->ino == -1 ? IDQ_SECOND : RESCAN);
 	}
 	w->scan = false;
 	w->look = true;

@@ -92,7 +92,8 @@ NAMES = {
 }
 NAMES = {kind: re.compile(rx, re.DOTALL) for kind, rx in NAMES.items()}
 FOLDERS = re.compile(
-    r"tmp|new|cur|hold|failed|asked|boot|log|run(/.*)?|(keys|dups)(/[0-9a-f]{2})?"
+    r"tmp|new|cur|hold|failed|asked|boot|log|run(/.*)?"
+    r"|(keys|dups)(/[0-9a-f]{2})?"
     rf"|wait(/\d{{8}}T\d{{4}})?|(done|cancelled|expired)(/{DAY})?", re.DOTALL)
 
 

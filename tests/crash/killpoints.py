@@ -674,6 +674,22 @@ def _(box):
     return Case(WORK, after, env={"NAP": "0.01"}, keep=True, signal="TERM")
 
 
+@case("work: reaps a job to be cancelled")
+def _(box):
+    def after(box, _):
+        box.drain()
+        box.idq("fsck")
+        box.expect("a", "cancelled", 1)
+    box.add("a")
+    box.work_in_background()
+    box.idq("cancel", "a")
+    box.background.kill()
+    box.background.wait()
+    box.background = None
+    box.kill_orphans()
+    return Case(WORK, after)
+
+
 RUN = argv("run", "-k", "r", "--", COMMAND)
 
 
@@ -1288,8 +1304,8 @@ def main():
     p.add_argument("--short", action="store_true",
                    help="add, work, claim and run alone")
     p.add_argument("--list", action="store_true", help="print the names")
-    p.add_argument("-j", type=int, default=os.cpu_count(), metavar="N",
-                   help="so many at once")
+    p.add_argument("-j", type=int, default=2 * os.cpu_count(), metavar="N",
+                   help="so many at once: they wait for the disk and clocks")
     p.add_argument("name", nargs="*", help="part of the name of a case")
     args = p.parse_args()
     if args.list:

@@ -1,0 +1,471 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+#
+# fsck: the directories are made to agree with the trails, and what cannot be
+# mended is named.  What ordinary verbs mend themselves is in recovery.bats.
+
+# $output and $stderr come from bats, and some words are for another shell.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154
+
+load helpers/common
+
+setup() {
+	common_setup
+	idq init
+	queue=$(queue_path)
+}
+
+teardown() {
+	: >gate
+	common_teardown
+}
+
+is() {
+	[ "$1" = "$2" ] || {
+		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
+		return 1
+	}
+}
+
+# ended KEY EXIT: a job whose command exited so.
+ended() {
+	idq add -k "$1"
+	idq work --drain -- sh -c "exit $2" 2>>stderr
+}
+
+# one_of_each: a job in each state, with that for a key.
+one_of_each() {
+	ended 'done' 0
+	ended failed 100
+	idq add -k cancelled
+	idq cancel cancelled
+	idq add -k expired --not-after @1
+	idq add -k held --on-crash hold
+	idq work --drain -- sh -c 'kill -KILL $$' 2>>stderr
+	idq add -k running
+	idq claim >token
+	idq add -k pending
+	idq add -k waiting --in 1h
+}
+
+# name_of KEY: its state name, in the queue.
+name_of() {
+	(cd "$queue" && find new wait cur hold failed 'done' cancelled \
+	    expired -name "*$(hash_of "$1").*")
+}
+
+id_of() {
+	sed -n 's/^Id: //p;/^$/q' "$(key_file "$1")"
+}
+
+# key_name KEY: keys/HH/H of it.
+key_name() {
+	local h
+
+	h=$(hash_of "$1")
+	echo "keys/${h:0:2}/$h"
+}
+
+# names: the state names and inodes of all jobs.
+names() {
+	(cd "$queue" && find new wait cur hold failed 'done' cancelled \
+	    expired -type f -printf '%p %i\n' | sort)
+}
+
+# snapshot: all that is on disk.
+snapshot() {
+	(cd "$queue" && find . -printf '%P %y %i %m %s %T@ %l\n' | sort)
+}
+
+# mends PATH...: fsck says `fixed' of these paths, in any order, and of nothing
+# else; with -n it says `left' and changes nothing; twice is once.
+mends() {
+	local before path
+
+	before=$(snapshot)
+	run -1 --separate-stderr idq fsck -n
+	is "$stderr" ''
+	is "$(cut -f1 <<<"$output" | sort -u)" left
+	# What is missing can have more than one trace.
+	for path; do
+		grep -q "^left	$path	" <<<"$output"
+	done
+	is "$(snapshot)" "$before"
+	run -0 --separate-stderr idq fsck
+	is "$stderr" ''
+	is "$(cut -f1 <<<"$output" | sort -u)" fixed
+	is "$(cut -f2 <<<"$output" | sort -u)" "$(printf '%s\n' "$@" | sort -u)"
+	# Words, in a column of their own.
+	is "$(awk -F '\t' 'NF != 3 || $3 == ""' <<<"$output")" ''
+	clean
+}
+
+# leaves PATH...: the same, where nothing can be mended.
+leaves() {
+	local before
+
+	before=$(snapshot)
+	for option in -n --; do
+		run -1 --separate-stderr idq fsck "$option"
+		is "$stderr" ''
+		is "$(cut -f1 <<<"$output" | sort -u)" left
+		is "$(cut -f2 <<<"$output" | sort)" \
+		    "$(printf '%s\n' "$@" | sort)"
+		is "$(snapshot)" "$before"
+	done
+}
+
+clean() {
+	run -0 --separate-stderr idq fsck
+	expect 0 ''
+}
+
+@test "fsck: a sound queue is silent, and nothing changes" {
+	clean
+	one_of_each
+	idq add -k pending
+	run -1 --separate-stderr idq run -q default -k run -- false
+	before=$(snapshot)
+	clean
+	is "$(snapshot)" "$before"
+	run -0 --separate-stderr idq fsck -n
+	expect 0 ''
+}
+
+@test "fsck: a job that is due but not yet promoted is sound" {
+	need faketime
+	idq add -k a --in 1h
+	run -0 --separate-stderr at +2h idq fsck
+	expect 0 ''
+	is "$(state_of a)" wait
+}
+
+@test "fsck: an expired job whose key was taken anew is sound" {
+	need faketime
+	idq add -k a --ttl 1h
+	at +2h idq add -k a
+	run -0 --separate-stderr at +2h idq fsck
+	expect 0 ''
+	is "$(state_of a)" $'new\nexpired'
+}
+
+@test "fsck: -v says how many jobs were looked at" {
+	one_of_each
+	run -0 --separate-stderr idq fsck -v
+	expect 0 $'checked\t8'
+}
+
+@test "fsck: --json prints an object a line" {
+	need jq
+	idq add -k a
+	rm "$queue/$(name_of a)"
+	echo junk >"$queue/new/junk"
+	run -1 --separate-stderr idq fsck --json
+	is "$stderr" ''
+	is "$(jq -r '[.result, .path] | join(" ")' <<<"$output" | sort)" \
+	    "fixed $(key_name a)
+left new/junk"
+	is "$(jq -r 'select(.what == "" or .what == null)' <<<"$output")" ''
+	run -1 --separate-stderr idq fsck --json -v
+	is "$(jq -c 'select(has("checked"))' <<<"$output")" \
+	    '{"checked":1,"fixed":0,"left":1}'
+}
+
+@test "fsck: there are no operands" {
+	run -64 --separate-stderr idq fsck default
+	expect 64 '' 'idq: fsck: default: unexpected operand'
+}
+
+@test "fsck: a lost state name is made again, in each state" {
+	local key paths=()
+
+	one_of_each
+	names >before
+	for key in 'done' failed cancelled expired held running pending waiting; do
+		rm "$queue/$(name_of "$key")"
+		paths+=("$(key_name "$key")")
+	done
+	mends "${paths[@]}"
+	names | diff before -
+	# The claim is as good as it was.
+	idq ack "$(cat token)"
+	is "$(idq ls -s all | cut -f1 | sort -u | wc -l)" 7
+}
+
+@test "fsck: a deleted state directory is made again, with its jobs" {
+	one_of_each
+	before=$(idq ls -s all | sort)
+	rm -r "$queue/new" "$queue/failed" "$queue/done"
+	run -0 --separate-stderr idq fsck
+	is "$stderr" ''
+	is "$(grep -vc '^fixed	' <<<"$output")" 0
+	for path in new failed 'done' "$(key_name pending)" \
+	    "$(key_name failed)" "$(key_name 'done')"; do
+		grep -q "^fixed	$path	" <<<"$output"
+	done
+	is "$(idq ls -s all | sort)" "$before"
+	clean
+}
+
+@test "fsck: all state directories can be made again from keys alone" {
+	one_of_each
+	idq add -k pending
+	before=$(idq ls -s all | sort)
+	rm -r "$queue"/{new,wait,cur,hold,failed,'done',cancelled,expired}
+	idq fsck >out
+	is "$(idq ls -s all | sort)" "$before"
+	clean
+}
+
+@test "fsck: a missing folder of keys is made again" {
+	rmdir "$queue/keys/7f"
+	run -0 --separate-stderr idq fsck
+	is "$output" "$(printf 'fixed\tkeys/7f\t%s' "${output##*$'\t'}")"
+	[ -d "$queue/keys/7f" ]
+	is "$(stat -c %a "$queue/keys/7f")" 700
+	clean
+}
+
+@test "fsck: a job in the wrong directory goes where its trail says" {
+	local key name to wrong paths
+
+	one_of_each
+	names >before
+	for to in cur hold failed new; do
+		paths=()
+		for key in 'done' failed cancelled expired held pending \
+		    waiting; do
+			name=$(name_of "$key")
+			wrong=$to/$(hash_of "$key").$(id_of "$key")
+			[[ $name != "$to"/* ]] || continue
+			[ "$to" != new ] ||
+			    wrong=new/20260101T000000.000000Z.${wrong#new/}
+			mv "$queue/$name" "$queue/$wrong"
+			paths+=("$wrong")
+		done
+		mends "${paths[@]}"
+		names | diff before -
+	done
+}
+
+@test "fsck: a name with the wrong due time is put right" {
+	idq add -k a
+	name=$(name_of a)
+	wrong=new/20260101T000000.000000Z.$(hash_of a).$(id_of a)
+	mv "$queue/$name" "$queue/$wrong"
+	mends "$wrong"
+	is "$(name_of a)" "$name"
+}
+
+@test "fsck: a job in two directories loses the one that its trail denies" {
+	local key wrong paths=()
+
+	one_of_each
+	names >before
+	for key in 'done' failed held pending waiting; do
+		wrong=cur/$(hash_of "$key").$(id_of "$key")
+		ln "$queue/$(name_of "$key")" "$queue/$wrong"
+		paths+=("$wrong")
+	done
+	mends "${paths[@]}"
+	names | diff before -
+}
+
+@test "fsck: a lost file of keys is linked again" {
+	local key paths=()
+
+	one_of_each
+	names >before
+	for key in 'done' failed held pending waiting running; do
+		rm "$(key_file "$key")"
+		paths+=("$(name_of "$key")")
+	done
+	mends "${paths[@]}"
+	names | diff before -
+	for key in 'done' failed held pending waiting running; do
+		[ "$(key_file "$key")" -ef "$queue/$(name_of "$key")" ]
+	done
+	run -0 --separate-stderr idq add -v -k 'done'
+	[[ $output == duplicate$'\t'* ]]
+}
+
+@test "fsck: a job past its release whose key is gone is removed" {
+	need faketime
+	ended a 0
+	rm "$(key_file a)"
+	run -0 --separate-stderr at +8d idq fsck
+	[[ $output == "fixed	done/"* ]]
+	is "$(state_of a)" ''
+	[ ! -e "$(key_file a)" ]
+	clean
+}
+
+@test "fsck: an unfinished job whose key is another's is held, never run" {
+	idq add -k a
+	mv "$queue/$(name_of a)" keep
+	rm "$(key_file a)"
+	idq add -k a
+	id=$(sed -n 's/^Id: //p;/^$/q' keep)
+	stray=new/20260101T000000.000000Z.$(hash_of a).$id
+	cp keep "$queue/$stray"
+	chmod 600 "$queue/$stray"
+	mends "$stray"
+	[ -e "$queue/hold/$(hash_of a).$id" ]
+	run -0 --separate-stderr idq work --drain -- sh -c 'echo "$IDQ_ID"'
+	expect 0 "$(id_of a)"
+}
+
+@test "fsck: what is left of adders in tmp is finished or removed" {
+	idq add -k unfinished
+	mv "$queue/$(name_of unfinished)" "$queue/tmp/$(id_of unfinished)"
+	mends "tmp/$(id_of unfinished)"
+	is "$(state_of unfinished)" new
+	idq add -k unlinked
+	id=$(id_of unlinked)
+	mv "$queue/$(name_of unlinked)" "$queue/tmp/$id"
+	rm "$(key_file unlinked)"
+	mends "tmp/$id"
+	is "$(state_of unlinked)" ''
+	[ ! -e "$queue/tmp/$id" ]
+	printf 'idq job 1\nKey: ' >"$queue/tmp/0123456789abcdef"
+	chmod 600 "$queue/tmp/0123456789abcdef"
+	mends tmp/0123456789abcdef
+	[ ! -e "$queue/tmp/0123456789abcdef" ]
+}
+
+@test "fsck: an adder that lives is left to it" {
+	idq add -k a
+	mv "$queue/$(name_of a)" "$queue/tmp/$(id_of a)"
+	spawn flock "$(key_file a)" sh -c 'echo $$ >locked; exec sleep 60'
+	wait_for '[ -s locked ]'
+	clean
+	[ -e "$queue/tmp/$(id_of a)" ]
+	kill "$(cat locked)"
+	wait_for 'flock -n "$(key_file a)" true'
+	mends "tmp/$(id_of a)"
+	is "$(state_of a)" new
+}
+
+@test "fsck: a file of keys that was never accepted is removed" {
+	idq add -k a
+	rm "$queue/$(name_of a)"
+	: >"$(key_file a)"
+	mends "$(key_name a)"
+	[ ! -e "$(key_file a)" ]
+}
+
+@test "fsck: a job whose worker is dead is interrupted" {
+	idq add -k a
+	spawn idq work -- sh -c 'echo $$ >started
+	    until [ -e gate ]; do sleep 0.02; done'
+	wait_for '[ -s started ]'
+	# While it lives it is sound.
+	clean
+	is "$(state_of a)" cur
+	kill -KILL "$spawned_pid"
+	clean
+	is "$(state_of a)" cur
+	kill -KILL -- "-$(cat started)"
+	wait_for 'flock -n "$(key_file a)" true'
+	mends "cur/$(hash_of a).$(id_of a)"
+	is "$(state_of a)" new
+	[[ $(idq show --field last a) == *' interrupted 1 '* ]]
+}
+
+@test "fsck: a lease that ran out is interrupted, another is not" {
+	need faketime
+	idq add -k a
+	idq claim --lease 1h >token
+	run -0 --separate-stderr at +30m idq fsck
+	expect 0 ''
+	run -0 --separate-stderr at +2h idq fsck
+	[[ $output == "fixed	cur/$(hash_of a).$(id_of a)	"* ]]
+	is "$(state_of a)" new
+}
+
+@test "fsck: foreign files are named and left alone" {
+	local h
+
+	idq add -k a
+	h=$(hash_of x)
+	echo junk >"$queue/new/junk"
+	echo junk >"$queue/cur/$h.0123456789abcdef"
+	ln -s /etc/passwd "$queue/failed/$h.0123456789abcdef"
+	mkdir "$queue/hold/$h.0123456789abcdef"
+	mkfifo "$queue/new/20260101T000000.000000Z.$h.0123456789abcdef"
+	echo junk >"$queue/keys/${h:0:2}/$h"
+	echo junk >"$queue/keys/00/junk"
+	mkdir "$queue/done/yesterday"
+	echo junk >"$queue/tmp/junk"
+	leaves new/junk "cur/$h.0123456789abcdef" \
+	    "failed/$h.0123456789abcdef" "hold/$h.0123456789abcdef" \
+	    "new/20260101T000000.000000Z.$h.0123456789abcdef" \
+	    "keys/${h:0:2}/$h" keys/00/junk done/yesterday tmp/junk
+	is "$(state_of a)" new
+}
+
+@test "fsck: a foreign name cannot act on the terminal, nor make a line" {
+	need script
+	printf junk >"$queue/new/"$'\033[31mred\nfixed\t.\tx'
+	run -1 --separate-stderr idq fsck
+	is "$stderr" ''
+	is "${#lines[@]}" 1
+	[[ $output != *$'\033'* ]]
+	[[ $output == *'\033[31mred\012'* ]]
+}
+
+@test "fsck: a damaged job is named and left alone, the others are mended" {
+	ended 'done' 0
+	idq add -k a
+	idq add -k b
+	# In place: both names are of that file.
+	sed 's/^Due: .*/Due: whenever/' "$(key_file a)" >damaged
+	cat damaged >"$(key_file a)"
+	sed 's/^Key: .*/Key: other/' "$(key_file 'done')" >damaged
+	cat damaged >"$(key_file 'done')"
+	rm "$queue/$(name_of b)"
+	run -1 --separate-stderr idq fsck
+	is "$stderr" ''
+	grep -q "^fixed	$(key_name b)	" <<<"$output"
+	grep -q "^left	$(name_of a)	" <<<"$output"
+	grep -q "^left	$(name_of 'done')	" <<<"$output"
+	is "$(state_of b)" new
+	grep -qx 'Due: whenever' "$(key_file a)"
+	grep -qx 'Key: other' "$queue/$(name_of 'done')"
+	[ "$(key_file a)" -ef "$queue/$(name_of a)" ]
+	[ "$(key_file 'done')" -ef "$queue/$(name_of 'done')" ]
+}
+
+@test "fsck: a dry run may look at what may not be written" {
+	need_root
+	idq add -k a
+	rm "$queue/$(name_of a)"
+	cp -r "$IDQ_SPOOL" theirs
+	chown -R 65534:65534 theirs
+	chmod -R a-w theirs
+	run -1 --separate-stderr env IDQ_SPOOL="$PWD/theirs" "$IDQ" fsck -n
+	is "$(cut -f1,2 <<<"$output")" "left	$(key_name a)"
+	is "$stderr" ''
+	IDQ_SPOOL=$PWD/theirs run -1 --separate-stderr as_user 65534 \
+	    idq fsck -n
+	is "$(cut -f1,2 <<<"$output")" "left	$(key_name a)"
+	is "$stderr" ''
+}
+
+@test "fsck: workers and producers go on meanwhile" {
+	local worker
+
+	spawn idq work -j 2 -- true
+	worker=$spawned_pid
+	seq 300 | sed 's/$/\t/' >list
+	spawn sh -c 'idq add --batch <list'
+	for _ in 1 2 3 4 5 6 7 8; do
+		run -0 --separate-stderr idq fsck
+		expect 0 ''
+	done
+	wait "$spawned_pid"
+	wait_for '[ "$(find "$queue/done" -type f | wc -l)" -eq 300 ]' 30
+	kill -TERM "$worker"
+	wait "$worker"
+	clean
+}

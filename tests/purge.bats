@@ -1,0 +1,322 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+#
+# purge: what is past its time goes, and nothing else.
+
+# $output and $stderr come from bats, and some words are for another shell.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154
+
+load helpers/common
+
+setup() {
+	common_setup
+	need faketime
+	idq init
+	queue=$(queue_path)
+}
+
+is() {
+	[ "$1" = "$2" ] || {
+		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
+		return 1
+	}
+}
+
+# ended KEY EXIT: a job whose command exited so.
+ended() {
+	idq add -k "$1"
+	idq work --drain -- sh -c "exit $2" 2>>stderr
+}
+
+# one_of_each: four finished jobs with a duplicate each, and four unfinished.
+one_of_each() {
+	ended 'done' 0
+	ended failed 100
+	idq add -k cancelled
+	idq cancel cancelled
+	idq add -k expired --not-after @1
+	idq add -k held --on-crash hold
+	idq work --drain -- sh -c 'kill -KILL $$' 2>>stderr
+	idq add -k running
+	idq claim --lease 1000d >token
+	idq add -k pending
+	idq add -k waiting --in 900d
+	for key in 'done' failed cancelled; do
+		idq add -k "$key" 2>>stderr
+	done
+	idq add -k expired --not-after @1
+}
+
+# keys: those that ls knows, one a line.
+keys() {
+	idq ls -s all | cut -f8 | sort | tr '\n' ' '
+}
+
+# look_alive OFFSET: a line in the log of then, as a queue in use has it.
+look_alive() {
+	run -65 --separate-stderr at "$1" idq add -k pending -- other
+}
+
+# snapshot: all that is on disk.
+snapshot() {
+	(cd "$queue" && find . -printf '%P %y %i %m %s %T@\n' | sort)
+}
+
+@test "purge: nothing goes before its time" {
+	one_of_each
+	before=$(snapshot | grep -vE '^(log|run)(/| )')
+	run -0 --separate-stderr idq purge
+	expect 0 ''
+	run -0 --separate-stderr at +23h idq purge -v
+	expect 0 $'jobs\t0\nlogs\t0'
+	is "$(snapshot | grep -vE '^(log|run)(/| )')" "$before"
+}
+
+@test "purge: a job goes at its release, with its duplicates and its day" {
+	ended a 0
+	idq add -k a
+	idq add -k pending
+	look_alive +6d
+	run -0 --separate-stderr at +167h idq purge -v
+	expect 0 $'jobs\t0\nlogs\t0'
+	is "$(state_of a)" 'done'
+	run -0 --separate-stderr at +169h idq purge -v
+	expect 0 $'jobs\t1\nlogs\t0'
+	is "$(cd "$queue" && find . -name "*$(hash_of a)*")" ''
+	is "$(find "$queue/done" "$queue/dups" -type f)" ''
+	is "$(find "$queue/done" -mindepth 1)" ''
+	is "$(keys)" 'pending '
+}
+
+@test "purge: each state has its time, and the unfinished have none" {
+	one_of_each
+	look_alive +8d
+	run -0 --separate-stderr at +8d idq purge -v
+	expect 0 $'jobs\t3\nlogs\t0'
+	is "$(keys)" 'failed held pending running waiting '
+	look_alive +31d
+	run -0 --separate-stderr at +31d idq purge -v
+	expect 0 $'jobs\t1\nlogs\t0'
+	is "$(keys)" 'held pending running waiting '
+	look_alive +800d
+	run -0 --separate-stderr at +800d idq purge
+	expect 0 ''
+	is "$(keys)" 'held pending running waiting '
+	# And of the others nothing is left.
+	is "$(find "$queue/keys" -type f | wc -l)" 4
+	is "$(find "$queue/failed" "$queue"/{'done',cancelled,expired} -type f)" ''
+}
+
+@test "purge: a job's own keep counts, and forever is forever" {
+	idq add -k pending --in 6000d
+	idq add -k short --keep 1h
+	idq add -k forever --keep forever
+	idq work --drain -- true
+	run -0 --separate-stderr at +2h idq purge -v
+	expect 0 $'jobs\t1\nlogs\t0'
+	look_alive +5000d
+	run -0 --separate-stderr at +5000d idq purge -v --older 1d
+	is "$(state_of forever)" ''
+	idq add -k forever --keep forever
+	idq work --drain -- true
+	look_alive +5000d
+	at +5000d idq purge
+	is "$(state_of forever)" 'done'
+}
+
+@test "purge: what was decided at the end of a job stands, whatever config says" {
+	ended a 0
+	idq config keep 1h
+	run -0 --separate-stderr at +20h idq purge -v
+	expect 0 $'jobs\t0\nlogs\t0'
+	is "$(state_of a)" 'done'
+}
+
+@test "purge: a key is free at its time, purged or not" {
+	ended a 0
+	run -0 --separate-stderr at +8d idq add -v -k a
+	[[ $output == added$'\t'* ]]
+	run -0 --separate-stderr at +8d idq purge -v
+	expect 0 $'jobs\t0\nlogs\t0'
+	is "$(state_of a)" new
+}
+
+@test "purge: a clock that is far ahead frees nothing on the first run" {
+	ended a 0
+	ended b 0
+	before=$(snapshot | grep -vE '^(log|run)(/| )')
+	run -0 --separate-stderr at +10y idq purge -v
+	is "$output" $'jobs\t0\nlogs\t0'
+	[[ $stderr == "idq: purge: $queue: 2 jobs "* ]]
+	[[ $stderr != *$'\n'* ]]
+	is "$(snapshot | grep -vE '^(log|run)(/| )')" "$before"
+	# It was believed up to a day past the newest line.
+	idq config keep 12h
+	ended c 0
+	run -0 --separate-stderr at +23h idq purge -v
+	expect 0 $'jobs\t1\nlogs\t0'
+}
+
+@test "purge: after a run at that time the clock is believed" {
+	ended a 0
+	run -0 --separate-stderr at +10d idq purge
+	[[ $stderr == "idq: purge: $queue: 1 job"* ]]
+	is "$(state_of a)" 'done'
+	run -0 --separate-stderr at +10d idq purge
+	expect 0 ''
+	is "$(state_of a)" ''
+}
+
+@test "purge: --older counts from the end of the job" {
+	one_of_each
+	run -0 --separate-stderr at +1h idq purge -v --older 2h
+	expect 0 $'jobs\t0\nlogs\t0'
+	run -0 --separate-stderr at +3h idq purge -v --older 2h
+	expect 0 $'jobs\t4\nlogs\t0'
+	is "$(keys)" 'held pending running waiting '
+	run -0 --separate-stderr at +3h idq add -v -k 'done'
+	[[ $output == added$'\t'* ]]
+}
+
+@test "purge: --older is a duration, and there are no operands" {
+	run -64 --separate-stderr idq purge --older 7
+	is "$output" ''
+	[[ $stderr == 'idq: purge: --older 7: '*"'7d'"* ||
+	    $stderr == 'idq: purge: --older 7: '*"'7s'"* ]]
+	ended a 0
+	run -64 --separate-stderr idq purge a
+	expect 64 '' 'idq: purge: a: unexpected operand'
+	is "$(state_of a)" 'done'
+}
+
+@test "purge: -n removes nothing, and says with -v what it would" {
+	one_of_each
+	echo x >"$queue/log/2020-01-01.host"
+	before=$(snapshot)
+	run -0 --separate-stderr at +3h idq purge -n --older 2h
+	expect 0 ''
+	run -0 --separate-stderr at +3h idq purge --dry-run -v --older 2h
+	expect 0 $'jobs\t4\nlogs\t1'
+	is "$(snapshot)" "$before"
+}
+
+@test "purge: logs go after keep-log" {
+	local today
+
+	today=$(date -u +%F)
+	for day in 100 91 89 1; do
+		echo x >"$queue/log/$(date -u -d "$day days ago" +%F).host"
+	done
+	idq add -k a
+	run -0 --separate-stderr idq purge -v
+	expect 0 $'jobs\t0\nlogs\t2'
+	is "$(cd "$queue/log" && echo *)" "$(
+	    date -u -d '89 days ago' +%F).host $(
+	    date -u -d '1 day ago' +%F).host $today.$(hostname)"
+	idq config keep-log 10d
+	run -0 --separate-stderr idq purge -v
+	expect 0 $'jobs\t0\nlogs\t1'
+	idq config keep-log forever
+	echo x >"$queue/log/2001-01-01.host"
+	run -0 --separate-stderr idq purge -v
+	expect 0 $'jobs\t0\nlogs\t0'
+	[ -e "$queue/log/2001-01-01.host" ]
+}
+
+@test "purge: foreign files are left alone" {
+	local day
+
+	ended a 0
+	day=$(cd "$queue/done" && echo *)
+	echo mine >"$queue/log/notes"
+	echo mine >"$queue/done/$day/notes"
+	mkdir "$queue/done/old"
+	echo mine >"$queue/failed/$(hash_of x).0123456789abcdef"
+	ln -s /etc/passwd "$queue/failed/$(hash_of y).0123456789abcdef"
+	run -0 --separate-stderr at +2h idq purge --older 1h
+	is "$output" ''
+	for path in "done/$day/notes" "failed/$(hash_of x).0123456789abcdef" \
+	    "failed/$(hash_of y).0123456789abcdef" done/old; do
+		[[ $stderr == *"idq: purge: $queue/$path: "* ]]
+	done
+	is "$(state_of a)" ''
+	is "$(cat "$queue/log/notes" "$queue/done/$day/notes" \
+	    "$queue/failed/$(hash_of x).0123456789abcdef")" $'mine\nmine\nmine'
+	[ -L "$queue/failed/$(hash_of y).0123456789abcdef" ]
+	[ -d "$queue/done/old" ]
+}
+
+@test "purge: an expired job goes without the key that was taken anew" {
+	idq add -k a --ttl 1h
+	at +2h idq add -k a
+	is "$(state_of a)" $'new\nexpired'
+	run -0 --separate-stderr at +5h idq purge -v --older 1h
+	expect 0 $'jobs\t1\nlogs\t0'
+	is "$(state_of a)" new
+	[ -e "$(key_file a)" ]
+	run -0 --separate-stderr at +5h idq work --drain -- echo ran
+	expect 0 ran
+}
+
+@test "purge: a job that somebody has locked is left for the next time" {
+	ended a 0
+	ended b 0
+	spawn flock "$(key_file a)" sh -c 'echo $$ >locked; exec sleep 60'
+	wait_for '[ -s locked ]'
+	run -0 --separate-stderr at +2h idq purge -v --older 1h
+	expect 0 $'jobs\t1\nlogs\t0'
+	is "$(state_of a) $(state_of b)" 'done '
+	kill "$(cat locked)"
+	wait_for 'flock -n "$(key_file a)" true'
+	at +2h idq purge --older 1h
+	is "$(state_of a)" ''
+}
+
+@test "purge: a failed try of run goes after keep-failed" {
+	idq add -k pending
+	run -1 --separate-stderr idq run -q default -k a -- false
+	look_alive +29d
+	at +29d idq purge
+	is "$(state_of a)" failed
+	look_alive +31d
+	at +31d idq purge
+	is "$(state_of a)" ''
+	[ ! -e "$(key_file a)" ]
+}
+
+@test "purge: the log says it" {
+	ended a 0
+	at +2h idq purge --older 1h
+	run -0 --separate-stderr idq log
+	[[ ${lines[-1]} == *Z$'\tpurged\t-\t'*jobs=1* ]]
+}
+
+@test "purge: interrupted, what is gone is gone and the rest is whole" {
+	local left n=3000
+
+	idq config sync off
+	seq "$n" | sed 's/$/\t/' | idq add --batch
+	seq "$n" | idq cancel -
+	day=$(cd "$queue/cancelled" && echo *)
+	# In small steps, so that it is stopped in the middle.
+	spawn env --default-signal=INT faketime --exclude-monotonic -f +2h \
+	    "$IDQ" purge --older 1h
+	left=$n
+	while [ "$left" -eq "$n" ] && kill -0 "$spawned_pid"; do
+		kill -STOP "$spawned_pid"
+		left=$(find "$queue/cancelled/$day" -type f | wc -l)
+		kill -CONT "$spawned_pid"
+	done
+	kill -INT "$spawned_pid"
+	wait "$spawned_pid" || :
+	left=$(find "$queue/cancelled" -type f | wc -l)
+	[ "$left" -gt 0 ]
+	[ "$left" -lt "$n" ]
+	# At most one job has lost its state name and not yet its key.
+	[ "$(find "$queue/keys" -type f | wc -l)" -le $((left + 1)) ]
+	run idq fsck
+	[ "$(wc -l <<<"$output")" -le 1 ]
+	run -0 --separate-stderr at +2h idq purge --older 1h
+	expect 0 ''
+	is "$(find "$queue/keys" "$queue/cancelled" -type f)" ''
+}
