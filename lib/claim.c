@@ -173,16 +173,23 @@ ended(struct idq *q, const struct name *n, uint32_t claim, bool ack)
 	return r;
 }
 
-/* A worker's own claim has no lease, and its job is locked while it runs. */
+/*
+ * Somebody has the lock: for a short step, or it is a worker, whose own claims
+ * have no lease, while the job runs.
+ */
 static int
-locked_by_other(struct idq *q, struct job *j, const char *hash)
+lock_busy(struct idq *q, struct job *j, const char *hash)
 {
+	int r;
+
 	if (idq_job_load(q, j, hash) == -1)
 		return -1;
 	if (j->whole && j->pub.state == IDQ_RUNNING && j->pub.lease == 0)
 		return idq_error(q, EX_UNAVAILABLE,
 		    "claim lost: the job runs under a worker");
-	return idq_error(q, EX_TEMPFAIL, "the job is locked");
+	if ((r = idq_job_lock(q, j, LOCK_WAIT)) == 0)
+		return idq_error(q, EX_TEMPFAIL, "the job is locked");
+	return r;
 }
 
 /* Open and lock the job of the current claim TOKEN: 1, 0 see ended(), -1. */
@@ -195,9 +202,9 @@ token_open(struct idq *q, const struct name *n, uint32_t claim, struct job *j)
 	idq_place_path(PL_CUR, n->hash, n->id, 0, path);
 	if ((r = idq_job_open(q, path, j)) != 1)
 		return r;
-	if ((r = idq_job_lock(q, j, LOCK_WAIT)) == 0)
-		r = locked_by_other(q, j, n->hash);
-	else if (r == 1 && (r = idq_job_is(q, j, path)) == 1 &&
+	if ((r = idq_job_lock(q, j, 0)) == 0)
+		r = lock_busy(q, j, n->hash);
+	if (r == 1 && (r = idq_job_is(q, j, path)) == 1 &&
 	    idq_job_load(q, j, n->hash) == -1)
 		r = -1;
 	if (r == 1 && !j->whole)
@@ -243,7 +250,8 @@ by_token(struct idq *q, const char *token, enum verb verb, int64_t value)
 	uint32_t claim;
 	int r;
 
-	if (idq_token_parse(token, &n, &claim) == -1)
+	/* The log has tokens with 0, before the first claim. */
+	if (idq_token_parse(token, &n, &claim) == -1 || claim == 0)
 		return idq_error(q, EX_USAGE, "is no token (H.ID.N)");
 	if ((r = token_open(q, &n, claim, &j)) != 1)
 		return r == -1 ? -1 : ended(q, &n, claim, verb == ACK);

@@ -284,14 +284,15 @@ check_entry(void *arg, const char *folder, const struct dirent *e,
 
 /* A key whose job stands in no state directory; J is locked. */
 static int
-check_nameless(struct work *w, struct job *j, const char *path)
+check_nameless(struct work *w, struct job *j, const char *path,
+    const char *hash)
 {
 	char to[PATH_SIZE];
 	int r;
 
 	if (!j->whole) {
 		/* An add that was cut off: the next one replaces it. */
-		if (!j->begins || idq_is_named(w->q, path + 8) != 0)
+		if (!j->begins || idq_is_named(w->q, hash) != 0)
 			report(w, false, path, "is corrupt or not idq's");
 		else if (!w->boot && may_fix(w)) {
 			if (idq_drop(w->q, j, path) == -1)
@@ -346,7 +347,7 @@ check_key(struct work *w, const char *folder, const struct dirent *e)
 	}
 	idq_key_path(e->d_name, path);
 	if ((r = idq_job_take(w->q, path, e->d_name, NULL, &j)) == 1) {
-		r = check_nameless(w, &j, path);
+		r = check_nameless(w, &j, path, e->d_name);
 		idq_job_unlock(&j);
 		idq_job_close(&j);
 	}

@@ -233,14 +233,14 @@ enum idq_outcome {
 struct idq_added {
 	enum idq_outcome outcome;
 	char		hash[IDQ_HASH_LEN + 1];
-	char		id[IDQ_ID_LEN + 1];	/* of the job that has the key */
+	char		id[IDQ_ID_LEN + 1];	/* of the key's job */
 	enum idq_state	state;			/* of that job */
 	int64_t		age;			/* since it was added */
 	int64_t		since;			/* last change of its state */
 	int64_t		due;
 	int64_t		release;
 	uint64_t	dups;			/* suppressed so far */
-	bool		args_differ;		/* of a mismatch: what differs */
+	bool		args_differ;		/* in a mismatch */
 	bool		payload_differs;
 	int		code;			/* sysexits, of an error */
 	char		message[1024];

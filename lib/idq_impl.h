@@ -26,7 +26,7 @@
 #define PATH_SIZE	sizeof(((struct idq_job *)NULL)->path)
 #define LINE_SIZE	512			/* a line of a trail */
 #define HEADER_MAX	(1024 * 1024)
-#define MEMORY_MAX	(64 * 1024)		/* of a payload of unknown end */
+#define MEMORY_MAX	(64 * 1024)		/* of a payload to be read */
 #define LOCK_WAIT	(5 * IDQ_SECOND)	/* for somebody else's step */
 #define DUP_LEN		(IDQ_STAMP_LEN + 1)	/* a line of dups/ */
 #define NITEMS(a)	(sizeof(a) / sizeof((a)[0]))
@@ -191,7 +191,7 @@ void	 idq_asked_path(const char *id, char path[PATH_SIZE]);
 /* WHEN: the due time in new/ and wait/, the end in DAY folders. */
 void	 idq_place_path(enum place, const char *hash, const char *id,
 	    int64_t when, char path[PATH_SIZE]);
-int	 idq_token_parse(const char *, struct name *, uint32_t *n);
+int	 idq_token_parse(const char *s, struct name *n, uint32_t *claim);
 
 /* time.c */
 void	 idq_due_format(int64_t, char buf[DUE_LEN + 1]);
@@ -235,7 +235,7 @@ int	 idq_trail_load(struct idq *, struct job *);
 /* Append, cutting off a torn end; NO sync. */
 int	 idq_trail_append(struct idq *, struct job *, const struct line *);
 
-bool	 idq_is_over(const struct job *);	/* nothing will start it by itself */
+bool	 idq_is_over(const struct job *);	/* no worker will start it */
 void	 idq_job_state(struct job *, int64_t now);
 
 /* move.c */

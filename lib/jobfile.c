@@ -35,11 +35,15 @@ clear(struct job *j)
 int
 idq_job_open(struct idq *q, const char *path, struct job *j)
 {
+	const int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
 	struct stat st;
 
 	memset(j, 0, sizeof(*j));
-	j->fd = openat(q->fd, path, (q->writable ? O_RDWR | O_APPEND :
-	    O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	j->fd = openat(q->fd, path, flags |
+	    (q->writable ? O_RDWR | O_APPEND : O_RDONLY));
+	/* A duplicate is one on a read-only file system, too. */
+	if (j->fd == -1 && errno == EROFS)
+		j->fd = openat(q->fd, path, flags | O_RDONLY);
 	if (j->fd == -1) {
 		if (errno == ENOENT)
 			return 0;

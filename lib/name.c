@@ -138,14 +138,15 @@ idq_token_parse(const char *s, struct name *n, uint32_t *claim)
 	const char *err;
 
 	if (strlen(s) > IDQ_TOKEN_LEN || strlen(s) < CUR_LEN + 2 ||
-	    s[CUR_LEN] != '.' || s[CUR_LEN + 1] < '1' ||
-	    s[CUR_LEN + 1] > '9')
+	    s[CUR_LEN] != '.' || s[CUR_LEN + 1] < '0' ||
+	    s[CUR_LEN + 1] > '9' ||
+	    (s[CUR_LEN + 1] == '0' && s[CUR_LEN + 2] != '\0'))
 		return -1;
 	strlcpy(pair, s, sizeof(pair));
 	n->due = 0;
 	if (parse_pair(pair, n) == -1)
 		return -1;
-	*claim = (uint32_t)strtonum(s + CUR_LEN + 1, 1, UINT32_MAX, &err);
+	*claim = (uint32_t)strtonum(s + CUR_LEN + 1, 0, UINT32_MAX, &err);
 	return err == NULL ? 0 : -1;
 }
 

@@ -40,6 +40,7 @@ is() {
 	idq add -k file --payload large
 	idq cat file | cmp large -
 	# A pipe cannot be read twice.
+	# shellcheck disable=SC2002
 	cat large | idq add -k pipe --payload -
 	idq cat pipe | cmp large -
 	is "$(find "$queue/tmp" -type f)" ''
@@ -128,7 +129,7 @@ is() {
 @test "cat: from a queue that cannot be written, and root from another's" {
 	need_root
 	printf hello | idq add -k a --payload -
-	cp -r "$IDQ_SPOOL" copy
+	cp -a "$IDQ_SPOOL" copy
 	chown -R 65534:65534 copy
 	chmod -R a-w copy
 	IDQ_SPOOL=$PWD/copy run -0 --separate-stderr as_user 65534 idq cat a

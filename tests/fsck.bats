@@ -440,7 +440,7 @@ left new/junk"
 	need_root
 	idq add -k a
 	rm "$queue/$(name_of a)"
-	cp -r "$IDQ_SPOOL" theirs
+	cp -a "$IDQ_SPOOL" theirs
 	chown -R 65534:65534 theirs
 	chmod -R a-w theirs
 	run -1 --separate-stderr env IDQ_SPOOL="$PWD/theirs" "$IDQ" fsck -n

@@ -41,6 +41,11 @@ header() {
 	sed -n "s/^$1: //p;/^\$/q" "$(key_file "${2-a}")"
 }
 
+# value NAME LINE: of NAME=VALUE in it.
+value() {
+	sed -n "s/.* $1=\([^ ]*\).*/\1/p" <<<"$2 "
+}
+
 terminal() {
 	script -qec "$1" /dev/null </dev/null | tr -d '\r'
 }
@@ -61,7 +66,7 @@ terminal() {
 	is_field by "$(header By)"
 	[[ $output == "uid=$(id -u) host=$(hostname) pid="* ]]
 	is_field due 2026-01-02T03:04:05.000000Z
-	is_field expires 2050-08-25T03:04:05.000000Z
+	is_field expires 2050-08-24T03:04:05.000000Z
 	is_field group +45
 	is_field arg $'one\ntwo words'
 	is_field length 6
@@ -101,7 +106,7 @@ terminal() {
 	line=$(tail -n 1 "$(key_file a)")
 	is_field state running
 	is_field token "$token"
-	is_field lease "$(sed 's/.*lease=\([^ ]*\).*/\1/' <<<"$line")"
+	is_field lease "$(value lease "$line")"
 	is_field last "$line"
 	is_field since "${line%% *}"
 	is_field attempts 1
@@ -111,8 +116,7 @@ terminal() {
 	is_field state running "$token"
 	# The lease that counts is the last one.
 	idq renew --lease 2h "$token"
-	is_field lease "$(tail -n 1 "$(key_file a)" |
-	    sed 's/.*lease=\([^ ]*\).*/\1/')"
+	is_field lease "$(value lease "$(tail -n 1 "$(key_file a)")")"
 }
 
 @test "show: the pid of a running command" {
@@ -138,14 +142,14 @@ terminal() {
 	is_field attempts 0
 	is_field claims 2
 	line=$(tail -n 1 "$(key_file a)")
-	is_field due "$(sed 's/.*next=\([^ ]*\).*/\1/' <<<"$line")"
+	is_field due "$(value next "$line")"
 }
 
 @test "show: the release of a finished job, and of one that has none" {
 	idq add -k a
 	idq work --drain -- true
 	line=$(tail -n 1 "$(key_file a)")
-	is_field release "$(sed 's/.*release=\([^ ]*\).*/\1/' <<<"$line")"
+	is_field release "$(value release "$line")"
 	is_field path "done/${line:0:10}/$(hash_of a).$(header Id)"
 	idq add -k b --keep forever
 	idq work --drain -- true
@@ -197,13 +201,14 @@ terminal() {
 
 @test "show: --json is an object with the same fields" {
 	need jq
-	idq add -k 'æ "a" \' -g +45 -- one $'new\nline' $'bytes \377'
+	key='æ "a" \ b'
+	idq add -k "$key" -g +45 -- one $'new\nline' $'bytes \377'
 	idq add -k b --keep forever --on-crash hold
 	token=$(idq claim)
-	run -0 --separate-stderr idq show --json 'æ "a" \' b
+	run -0 --separate-stderr idq show --json "$key" b
 	is "$stderr" ''
 	is "${#lines[@]}" 2
-	is "$(jq -r .key <<<"$output")" $'æ "a" \\\nb'
+	is "$(jq -r .key <<<"$output")" "$key"$'\nb'
 	is "$(jq -r .state <<<"$output")" $'running\npending'
 	is "$(jq -r '.token // "-"' <<<"$output")" "$token"$'\n-'
 	is "$(jq -r '.keep // "-"' <<<"$output")" $'-\nforever'
@@ -213,10 +218,10 @@ terminal() {
 	is "$(jq -c '[.length, .attempts, .claims, .dups, .run]' <<<"$output")" \
 	    $'[0,1,1,0,false]\n[0,0,0,0,false]'
 	is "$(jq -r '.trail[]' <<<"${lines[0]}")" \
-	    "$(tail -n 1 "$(key_file 'æ "a" \')")"
+	    "$(tail -n 1 "$(key_file "$key")")"
 	for field in hash id since added due path last; do
 		is "$(jq -r ".$field // \"\"" <<<"${lines[0]}")" \
-		    "$(idq show --field "$field" 'æ "a" \')"
+		    "$(idq show --field "$field" "$key")"
 	done
 	run -64 --separate-stderr idq show --json --field key b
 }
@@ -373,7 +378,7 @@ terminal() {
 	idq add -k a
 	idq add -k a
 	expected=$(idq show a)
-	cp -r "$IDQ_SPOOL" copy
+	cp -a "$IDQ_SPOOL" copy
 	chown -R 65534:65534 copy
 	chmod -R a-w copy
 	IDQ_SPOOL=$PWD/copy run -0 --separate-stderr as_user 65534 idq show a

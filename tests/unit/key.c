@@ -7,6 +7,11 @@
 #include "check.h"
 #include "idq_impl.h"
 
+/* Zones as POSIX has them, which need no files. */
+#define CENTRAL_EUROPE	"CET-1CEST,M3.5.0,M10.5.0/3"
+#define NEW_YORK	"EST5EDT,M3.2.0,M11.1.0"
+#define KATHMANDU	"<+0545>-5:45"
+
 /* A string literal with its length, NULs inside it included. */
 #define BYTES(s)	{ s, sizeof(s) - 1 }
 
@@ -334,7 +339,7 @@ periods(void)
 	};
 
 	for (size_t i = 0; i < NITEMS(all); i++)
-		check_per("Europe/Berlin", 1795438800, all[i].per,
+		check_per(CENTRAL_EUROPE, 1795438800, all[i].per,
 		    all[i].want);
 }
 
@@ -343,14 +348,14 @@ static void
 periods_are_local(void)
 {
 	check_per("UTC", 1798759800, "year", "report@2026");
-	check_per("Europe/Berlin", 1798759800, "year", "report@2027");
-	check_per("Europe/Berlin", 1798759800, "month", "report@2027-01");
-	check_per("Europe/Berlin", 1798759800, "day", "report@2027-01-01");
-	check_per("America/New_York", 1798759800, "day",
+	check_per(CENTRAL_EUROPE, 1798759800, "year", "report@2027");
+	check_per(CENTRAL_EUROPE, 1798759800, "month", "report@2027-01");
+	check_per(CENTRAL_EUROPE, 1798759800, "day", "report@2027-01-01");
+	check_per(NEW_YORK, 1798759800, "day",
 	    "report@2026-12-31");
-	check_per("America/New_York", 1798759800, "hour",
+	check_per(NEW_YORK, 1798759800, "hour",
 	    "report@2026-12-31T18-0500");
-	check_per("Asia/Kathmandu", 1798759800, "hour",
+	check_per(KATHMANDU, 1798759800, "hour",
 	    "report@2027-01-01T05+0545");
 	check_per("UTC", 1798759800, "hour", "report@2026-12-31T23+0000");
 }
@@ -369,9 +374,9 @@ week_year(void)
 static void
 hour_twice_a_year(void)
 {
-	check_per("Europe/Berlin", 1792888200, "hour",
+	check_per(CENTRAL_EUROPE, 1792888200, "hour",
 	    "report@2026-10-25T02+0200");
-	check_per("Europe/Berlin", 1792888200 + 3600, "hour",
+	check_per(CENTRAL_EUROPE, 1792888200 + 3600, "hour",
 	    "report@2026-10-25T02+0100");
 }
 

@@ -9,6 +9,16 @@
 
 #define US	INT64_C(1000000)
 
+/* Zones as POSIX has them, which need no files. */
+#define CENTRAL_EUROPE	"CET-1CEST,M3.5.0,M10.5.0/3"
+#define DUBLIN		"IST-1GMT0,M10.5.0,M3.5.0/1"	/* DST in winter */
+#define LORD_HOWE	"<+1030>-10:30<+11>-11,M10.1.0,M4.1.0"
+#define NEW_YORK	"EST5EDT,M3.2.0,M11.1.0"
+#define KATHMANDU	"<+0545>-5:45"
+
+/* Europe/Berlin, in other words where its file is missing. */
+static const char *berlin = "Europe/Berlin";
+
 /* Microseconds at a UTC date: days are counted, no libc is asked. */
 static int64_t
 utc(int y, int mon, int d, int h, int min)
@@ -84,7 +94,7 @@ dues_both_ways(void)
 static void
 stamps_do_not_ask_the_zone(void)
 {
-	set_zone("Asia/Kathmandu");
+	set_zone(KATHMANDU);
 	stamps_both_ways();
 	dues_both_ways();
 	set_zone("UTC");
@@ -347,7 +357,7 @@ iso_in_utc(void)
 {
 	const int64_t t = utc(2026, 11, 23, 14, 0);
 
-	set_zone("Europe/Berlin");
+	set_zone(berlin);
 	check_time("2026-11-23T14:00Z", t);
 	check_time("2026-11-23T14:00:00Z", t);
 	check_time("2026-11-23T14:00:07Z", t + 7 * US);
@@ -363,7 +373,7 @@ iso_with_offset(void)
 {
 	const int64_t t = utc(2026, 11, 23, 14, 0);
 
-	set_zone("Europe/Berlin");
+	set_zone(berlin);
 	check_time("2026-11-23T15:00+01:00", t);
 	check_time("2026-11-23T15:00+0100", t);
 	check_time("2026-11-23T15:00+01", t);
@@ -381,13 +391,13 @@ iso_with_offset(void)
 static void
 iso_is_local(void)
 {
-	set_zone("Europe/Berlin");
+	set_zone(berlin);
 	check_time("2026-11-23T14:00", utc(2026, 11, 23, 13, 0));
 	check_time("2026-11-23 14:00:30", utc(2026, 11, 23, 13, 0) + 30 * US);
 	check_time("2026-07-01T14:00", utc(2026, 7, 1, 12, 0));
 	check_time("2026-11-23", utc(2026, 11, 22, 23, 0));
 	check_time("2026-07-01", utc(2026, 6, 30, 22, 0));
-	set_zone("America/New_York");
+	set_zone(NEW_YORK);
 	check_time("2026-11-23T14:00", utc(2026, 11, 23, 19, 0));
 	set_zone("UTC");
 	check_time("2026-11-23T14:00", utc(2026, 11, 23, 14, 0));
@@ -497,7 +507,7 @@ next_of_the_clock(void)
 {
 	const int64_t now = utc(2026, 11, 23, 13, 0);	/* 14:00 */
 
-	set_zone("Europe/Berlin");
+	set_zone(berlin);
 	check_clock("14:01", now, false, now + 60 * US);
 	check_clock("23:59", now, false, utc(2026, 11, 23, 22, 59));
 	check_clock("13:59", now, false, utc(2026, 11, 24, 12, 59));
@@ -518,7 +528,7 @@ today_by_the_clock(void)
 {
 	const int64_t now = utc(2026, 11, 23, 13, 0);	/* 14:00 */
 
-	set_zone("Europe/Berlin");
+	set_zone(berlin);
 	check_clock("14:01", now, true, now + 60 * US);
 	check_clock("14:00", now, true, now);
 	check_clock("13:59", now, true, now - 60 * US);
@@ -534,7 +544,7 @@ today_by_the_clock(void)
 static void
 clock_goes_forward(void)
 {
-	set_zone("Europe/Berlin");
+	set_zone(berlin);
 	check_time("2026-03-29T01:59:59", utc(2026, 3, 29, 1, 0) - US);
 	check_time("2026-03-29T03:00", utc(2026, 3, 29, 1, 0));
 	/* Noon to noon is 23 hours. */
@@ -556,7 +566,7 @@ clock_skips(void)
 	const int64_t gap = utc(2026, 3, 29, 1, 0), hour = 3600 * US;
 	int64_t t = 0;
 
-	set_zone("Europe/Berlin");
+	set_zone(berlin);
 	if (idq_time_parse("2026-03-29T02:30", 0, false, &t) == 0)
 		CHECK(t >= gap - hour && t < gap + hour);
 	if (idq_time_parse("02:30", gap - hour, true, &t) == 0)
@@ -575,7 +585,7 @@ clock_skips(void)
 static void
 clock_goes_back(void)
 {
-	set_zone("Europe/Berlin");
+	set_zone(berlin);
 	check_time("2026-10-25T01:59", utc(2026, 10, 24, 23, 59));
 	check_time("2026-10-25T03:00", utc(2026, 10, 25, 2, 0));
 	check_time("2026-10-25T02:30+02:00", utc(2026, 10, 25, 0, 30));
@@ -596,7 +606,7 @@ clock_repeats(void)
 	const int64_t minute = 60 * US;
 	int64_t t;
 
-	set_zone("Europe/Berlin");
+	set_zone(berlin);
 	for (size_t i = 0; i < NITEMS(before); i++) {
 		CHECK_INT(idq_time_parse(before[i], 0, false, &t), 0);
 		check_clock("02:30", second, false, utc(2026, 10, 26, 1, 30));
@@ -620,7 +630,7 @@ times_stand_alone(void)
 	    "2026-03-29T02:30", "2026-10-25T02:00" };
 	int64_t winter, summer, t;
 
-	set_zone("Europe/Berlin");
+	set_zone(berlin);
 	for (size_t i = 0; i < NITEMS(unclear); i++) {
 		winter = summer = -1;
 		check_time("2026-01-01T12:00", utc(2026, 1, 1, 11, 0));
@@ -635,9 +645,118 @@ times_stand_alone(void)
 	set_zone("UTC");
 }
 
+static const char *const zones[] = { CENTRAL_EUROPE, DUBLIN, LORD_HOWE,
+	NEW_YORK, KATHMANDU, "UTC0" };
+
+static void
+local_form(int64_t t, const char *form, char *buf, size_t len)
+{
+	time_t s = (time_t)(t / US);
+	struct tm tm;
+
+	localtime_r(&s, &tm);
+	strftime(buf, len, form, &tm);
+}
+
+/* Through a year: what is read has the local time that was written. */
+static void
+local_round_trip(void)
+{
+	const int64_t end = utc(2027, 1, 1, 0, 0);
+	char before[32], after[32];
+	int64_t back;
+
+	for (size_t i = 0; i < NITEMS(zones); i++) {
+		set_zone(zones[i]);
+		for (int64_t t = utc(2026, 1, 1, 0, 0); t < end;
+		    t += 2999 * US) {
+			local_form(t, "%FT%T", before, sizeof(before));
+			if (!CHECK_INT(idq_time_parse(before, 0, false,
+			    &back), 0))
+				continue;
+			local_form(back, "%FT%T", after, sizeof(after));
+			if (!CHECK_STR(after, before) ||
+			    !CHECK(back - t <= 3600 * US &&
+			    t - back <= 3600 * US))
+				printf("# %s: %" PRId64 "\n", zones[i], t);
+		}
+	}
+	set_zone("UTC");
+}
+
+/* Whether the clocks were changed in the hour before T. */
+static bool
+changed_before(int64_t t)
+{
+	char was[16], is[16];
+
+	local_form(t - 3600 * US, "%z", was, sizeof(was));
+	local_form(t, "%z", is, sizeof(is));
+	return strcmp(was, is) != 0;
+}
+
+/* T is the first after NOW that the clock shows WANT, or where it skips it. */
+static void
+check_first(const char *want, int64_t now, int64_t t)
+{
+	char shown[16];
+
+	local_form(t, "%H:%M", shown, sizeof(shown));
+	if (!CHECK(t > now) ||
+	    !CHECK(strcmp(shown, want) == 0 || changed_before(t)))
+		printf("# %s: %s after %" PRId64 ", not %s\n", getenv("TZ"),
+		    shown, now, want);
+	for (t -= 1800 * US; t > now; t -= 1800 * US) {
+		local_form(t, "%H:%M", shown, sizeof(shown));
+		if (!CHECK(strcmp(shown, want) != 0))
+			printf("# %s: %s at %" PRId64 ", after %" PRId64 "\n",
+			    getenv("TZ"), want, t, now);
+	}
+}
+
+/* From a day before T to a day after it, for each half hour of the clock. */
+static void
+next_around(int64_t t)
+{
+	char want[16];
+	int64_t at;
+
+	for (int64_t now = t - 26 * 3600 * US; now < t + 26 * 3600 * US;
+	    now += 3557 * US)
+		for (int half = 0; half < 48 && check_bad < 10; half++) {
+			snprintf(want, sizeof(want), "%02d:%02d", half / 2,
+			    half % 2 * 30);
+			if (CHECK_INT(idq_time_parse(want, now, false, &at),
+			    0))
+				check_first(want, now, at);
+		}
+}
+
+static void
+next_around_changes(void)
+{
+	int64_t end = utc(2027, 1, 1, 0, 0);
+	int changes = 0;
+
+	for (size_t i = 0; i < NITEMS(zones); i++) {
+		set_zone(zones[i]);
+		for (int64_t t = utc(2026, 1, 1, 1, 0); t < end;
+		    t += 3600 * US)
+			if (changed_before(t)) {
+				changes++;
+				next_around(t);
+			}
+	}
+	CHECK_INT(changes, 8);
+	set_zone("UTC");
+}
+
 int
 main(void)
 {
+	set_zone(berlin);
+	if (strcmp(tzname[0], "CET") != 0)
+		berlin = CENTRAL_EUROPE;
 	set_zone("UTC");
 	check_run("time: a stamp is written and read", stamps_both_ways);
 	check_run("time: a due time is written and read", dues_both_ways);
@@ -675,5 +794,9 @@ main(void)
 	check_run("time: HH:MM that comes twice", clock_repeats);
 	check_run("time: a time does not depend on the one before",
 	    times_stand_alone);
+	check_run("time: a local time is written and read, for a year",
+	    local_round_trip);
+	check_run("time: HH:MM is the next one, around each change",
+	    next_around_changes);
 	return check_done();
 }
