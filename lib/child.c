@@ -20,8 +20,6 @@
 
 #define LOCK_FD		64	/* above what scripts use for themselves */
 
-extern char **environ;
-
 int64_t
 idq_ticks(void)
 {
@@ -289,6 +287,8 @@ idq_child_start(struct idq *q, struct child *c, const struct start *s)
 
 	if (argv == NULL || env == NULL)
 		r = idq_errno(q, "%s", q->path);
+	else if (argv[0] == NULL)
+		r = idq_error(q, 127, "no command");
 	else if (!s->foreground && (input = open_input(q, p)) == -1)
 		r = -1;
 	else if ((err = spawn(c, s, input, argv, env, &c->pids.command)) != 0)

@@ -217,7 +217,7 @@ static int
 read_day(struct idq *q, char **names, size_t n, int64_t since,
     int (*each)(void *, const struct idq_event *), void *arg)
 {
-	struct reader *rs = calloc(n, sizeof(*rs)), *next;
+	struct reader *rs = calloc(n > 0 ? n : 1, sizeof(*rs)), *next;
 	int r = 0;
 
 	if (rs == NULL)

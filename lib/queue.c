@@ -194,7 +194,8 @@ check_format(struct idq *q)
 		return 1;
 	if (strncmp(buf, "idq spool ", 10) == 0)
 		return idq_error(q, EX_CONFIG,
-		    "%s: has the newer format '%.*s'", q->path, (int)strcspn(buf, "\n"), buf);
+		    "%s: has the newer format '%.*s'", q->path,
+		    (int)strcspn(buf, "\n"), buf);
 	return idq_error(q, EX_CONFIG, "%s/format: is not idq's", q->path);
 }
 

@@ -19,18 +19,18 @@ struct run {
 	struct idq	*q;
 	const struct idq_add *add;
 	struct child	 child;
-	int		*status;
-	char		**note;
+	int		 status;
+	char		*note;
 };
 
 /* Nothing to do: exit with STATUS. */
 static int
 say(struct run *r, int status, const char *why)
 {
-	*r->status = status;
-	if (why != NULL && asprintf(r->note, "%.*s: %s", (int)r->add->keylen,
+	r->status = status;
+	if (why != NULL && asprintf(&r->note, "%.*s: %s", (int)r->add->keylen,
 	    r->add->key, why) == -1)
-		*r->note = NULL;
+		r->note = NULL;
 	return 0;
 }
 
@@ -220,13 +220,12 @@ run_claimed(struct run *r, char *const *argv, mode_t mask, int sigfd)
 			idq_give_back(q, &r->child.job, 0, false);
 			return -1;
 		}
-		*r->status = code;
-		if (asprintf(r->note, "%s", q->msg) == -1)
-			*r->note = NULL;
+		r->status = code;
+		r->note = strdup(q->msg);
 		return idq_give_back(q, &r->child.job, 0, false);
 	}
 	status = wait_child(r, sigfd);
-	*r->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) :
+	r->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) :
 	    WEXITSTATUS(status);
 	return write_end(r, status);
 }
@@ -235,8 +234,7 @@ int
 idq_run(struct idq *q, const struct idq_add *add, char *const *argv,
     mode_t mask, int *status, char **note)
 {
-	struct run r = { .q = q, .add = add, .status = status, .note = note,
-	    .child.job.fd = -1 };
+	struct run r = { .q = q, .add = add, .child.job.fd = -1 };
 	sigset_t old;
 	int ok, sigfd;
 
@@ -253,5 +251,7 @@ idq_run(struct idq *q, const struct idq_add *add, char *const *argv,
 	if (sigfd != -1)
 		close(sigfd);
 	sigprocmask(SIG_SETMASK, &old, NULL);
+	*status = r.status;
+	*note = r.note;
 	return ok;
 }

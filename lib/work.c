@@ -153,9 +153,8 @@ start_up(struct worker *w)
 	w->sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (w->sigfd == -1)
 		return idq_errno(w->q, "signalfd");
-	w->order = idq_order_new(RUN);
-	w->slots = calloc(w->opt->jobs, sizeof(*w->slots));
-	if (w->order == NULL || w->slots == NULL)
+	if ((w->order = idq_order_new(RUN)) == NULL ||
+	    (w->slots = calloc(w->opt->jobs, sizeof(*w->slots))) == NULL)
 		return idq_errno(w->q, "%s", w->q->path);
 	watch_queue(w);
 	return 0;
