@@ -104,17 +104,13 @@ idq_asked(struct idq *q, const char *id)
 int
 idq_cancel_now(struct idq *q, struct job *j, const char *from)
 {
-	char path[PATH_SIZE];
 	struct line l;
 
+	j->asked = true;
 	line_start(&l, j, EV_CANCELLED, PL_CANCELLED);
 	l.release = idq_after(l.at, keep_of(q, j));
 	snprintf(l.detail, sizeof(l.detail), "by=%u", (unsigned int)geteuid());
-	if (idq_step(q, j, from, &l, true) == -1)
-		return -1;
-	idq_asked_path(j->pub.id, path);
-	unlinkat(q->fd, path, 0);
-	return 0;
+	return idq_step(q, j, from, &l, true);
 }
 
 /* The line of a command that ended as HOW and VALUE say. */
@@ -153,8 +149,8 @@ int
 idq_finish(struct idq *q, struct job *j, enum how how, int value, bool sync)
 {
 	bool done = how == HOW_EXIT && value == IDQ_EXIT_DONE;
-	char path[PATH_SIZE], from[PATH_SIZE];
 	int asked = idq_asked(q, j->pub.id);
+	char from[PATH_SIZE];
 	struct line l;
 
 	if (asked == -1)
@@ -162,14 +158,9 @@ idq_finish(struct idq *q, struct job *j, enum how how, int value, bool sync)
 	idq_place_path(PL_CUR, j->pub.hash, j->pub.id, 0, from);
 	if (asked != 0 && !done)
 		return idq_cancel_now(q, j, from);
+	j->asked = asked != 0;
 	judge(q, j, how, value, &l);
-	if (idq_step(q, j, from, &l, sync) == -1)
-		return -1;
-	if (asked != 0) {
-		idq_asked_path(j->pub.id, path);
-		unlinkat(q->fd, path, 0);
-	}
-	return 0;
+	return idq_step(q, j, from, &l, sync);
 }
 
 int

@@ -382,6 +382,37 @@ check_keys(struct work *w)
 	return r;
 }
 
+static int
+has_id(void *arg, const char *folder, const struct dirent *e,
+    const struct name *n)
+{
+	(void)folder;
+	(void)e;
+	return strcmp(n->id, arg) == 0;
+}
+
+/* Whether a job that has not ended has ID: 1, 0, -1. */
+static int
+is_unfinished(struct work *w, char *id)
+{
+	int r = 0;
+
+	for (int p = 0; r == 0 && p < PL_DONE; p++)
+		r = idq_walk(w->q, (enum place)p, has_id, id);
+	return r;
+}
+
+static void
+check_wish(struct work *w, char *id, const char *path)
+{
+	if (is_unfinished(w, id) != 0)
+		return;
+	if (may_fix(w) && unlinkat(w->q->fd, path, 0) == 0)
+		report(w, true, path, "for a job that has ended: removed");
+	else
+		report(w, false, path, "for a job that has ended");
+}
+
 /* Wishes for jobs that are gone or have ended. */
 static int
 check_asked(struct work *w)
@@ -398,6 +429,8 @@ check_asked(struct work *w)
 		if (strlen(e->d_name) != IDQ_ID_LEN ||
 		    !idq_is_hex(e->d_name, IDQ_ID_LEN))
 			report(w, false, path, "is no id");
+		else
+			check_wish(w, e->d_name, path);
 	}
 	closedir(d);
 	return 0;

@@ -120,6 +120,7 @@ struct job {
 	bool		whole;
 	bool		begins;		/* as a job file, or could have */
 	int64_t		end;		/* of the last line that counts */
+	bool		asked;		/* asked/ID is to go with its end */
 	bool		started;	/* a trail with a line */
 	struct line	line;		/* the last that counts, if started */
 };

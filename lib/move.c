@@ -110,6 +110,21 @@ was_told(enum place to)
 	    to == PL_CANCELLED || to == PL_EXPIRED;
 }
 
+/*
+ * The wish has come true or to nothing.  Not before that is on disk, and
+ * before the rename, since nobody looks at the job after that.
+ */
+static void
+drop_asked(struct idq *q, const struct job *j, enum place to)
+{
+	char path[PATH_SIZE];
+
+	if (to != PL_DONE && to != PL_CANCELLED)
+		return;
+	idq_asked_path(j->pub.id, path);
+	unlinkat(q->fd, path, 0);
+}
+
 static int
 sync_line(struct idq *q, struct job *j)
 {
@@ -150,6 +165,7 @@ idq_settle(struct idq *q, struct job *j, const char *from)
 		return 0;
 	if (was_told(place) && sync_line(q, j) == -1)
 		return -1;
+	drop_asked(q, j, place);
 	return idq_move(q, j, from, to);
 }
 
@@ -167,6 +183,8 @@ idq_step(struct idq *q, struct job *j, const char *from, struct line *l,
 		return -1;
 	if ((sync || was_told(l->to)) && sync_line(q, j) == -1)
 		return -1;
+	if (j->asked)
+		drop_asked(q, j, l->to);
 	idq_place_of(j, l->at, to);
 	if (strcmp(from, to) != 0 && idq_move(q, j, from, to) == -1)
 		idq_notice(q, "%s", q->msg);

@@ -22,7 +22,6 @@ struct order {
 	bool	  busy;
 	int64_t	  scanned;
 	char	  after[NEW_LEN + 1];	/* only names behind this one */
-	int64_t	  now;			/* of the scan */
 };
 
 struct order *
@@ -80,7 +79,8 @@ gather(void *arg, const char *folder, const struct dirent *e,
 	struct order *o = arg;
 
 	(void)folder;
-	if (n->due > o->now || strcmp(e->d_name, o->after) <= 0)
+	(void)n;
+	if (strcmp(e->d_name, o->after) <= 0)
 		return 0;
 	strlcpy(o->names[o->n++], e->d_name, sizeof(*o->names));
 	if (o->n == 2 * o->cap)
@@ -95,10 +95,9 @@ scan(struct idq *q, struct order *o)
 
 	o->n = o->next = 0;
 	o->more = false;
-	o->now = idq_now();
+	o->scanned = idq_now();
 	r = idq_walk(q, PL_NEW, gather, o);
 	trim(o);
-	o->scanned = o->now;
 	return r;
 }
 

@@ -236,8 +236,11 @@ int
 idq_prepare(struct idq *q)
 {
 	char path[PATH_SIZE], boot[64];
+	struct stat st;
 	ssize_t n;
 
+	if (fstat(q->fd, &st) == 0 && st.st_nlink == 0)
+		return idq_error(q, EX_NOINPUT, "%s: was removed", q->path);
 	write_stamp(q, WORKER_STAMP, idq_now());
 	snprintf(path, sizeof(path), "boot/%s", q->host);
 	n = idq_read_small(q, path, boot, sizeof(boot));

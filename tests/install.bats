@@ -13,6 +13,7 @@ in_top() {
 
 # The tests of this file share one build.
 setup_file() {
+	export BATS_NO_PARALLELIZE_WITHIN_FILE=true
 	in_top all unit
 }
 

@@ -182,7 +182,7 @@ waiting	$(hash_of 'call 42')	2126-01-02T03:04:05.000000Z	0	2	$last	+45	call 42"
 	need jq
 	one_of_each
 	idq add -k pending
-	idq add -k pending 
+	idq add -k pending
 	idq add -k 'æ "quoted" \ key' -g group
 	for options in '' '-s all' '-n 2' '-g group'; do
 		# The options are words.

@@ -26,8 +26,13 @@ static bool link_all_the_same;		/* done, but reported as failed */
 /* The which-th fsync(2) from now on fails. */
 static int sync_fails;
 
+static struct {
+	struct idq_add	 adds[5];
+	struct idq_added results[5];
+} group;
+
 int
-linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
+linkat(int fromfd, const char *from, int tofd, const char *to, int flags)
 {
 	int e = 0;
 
@@ -36,7 +41,7 @@ linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
 		e = link_hook(from, to);
 	}
 	if ((e == 0 || link_all_the_same) &&
-	    syscall(SYS_linkat, from_fd, from, to_fd, to, flags) == -1)
+	    syscall(SYS_linkat, fromfd, from, tofd, to, flags) == -1)
 		return -1;
 	if (e == 0)
 		return 0;
@@ -352,8 +357,8 @@ syncs_as_configured(void)
 static void
 duplicates_inside(void)
 {
-	struct idq_add a[5];
-	struct idq_added r[5];
+	struct idq_add *a = group.adds;
+	struct idq_added *r = group.results;
 
 	start();
 	fill(&a[0], "a", "hello");
@@ -389,8 +394,8 @@ static void
 mismatch_inside(void)
 {
 	static char arg[] = "x", *args[] = { arg, NULL };
-	struct idq_add a[4];
-	struct idq_added r[4];
+	struct idq_add *a = group.adds;
+	struct idq_added *r = group.results;
 
 	start();
 	fill(&a[0], "a", "hello");
@@ -412,13 +417,13 @@ mismatch_inside(void)
 	check_jobs(1);
 }
 
-/* Three, of which the one at BAD has a key that is none. */
+/* Three, of which one has a key that is none. */
 static void
 check_invalid(size_t which, const char *key, size_t keylen)
 {
 	static const char *const names[] = { "a", "b", "c" };
-	struct idq_add a[3];
-	struct idq_added r[3];
+	struct idq_add *a = group.adds;
+	struct idq_added *r = group.results;
 
 	start();
 	for (size_t i = 0; i < 3; i++)
@@ -449,8 +454,8 @@ one_invalid(void)
 static void
 other_invalid(void)
 {
-	struct idq_add a[3];
-	struct idq_added r[3];
+	struct idq_add *a = group.adds;
+	struct idq_added *r = group.results;
 
 	start();
 	fill(&a[0], "a", "hello");
@@ -478,8 +483,8 @@ fail_second(const char *from, const char *to)
 static void
 one_link_failed(void)
 {
-	struct idq_add a[4];
-	struct idq_added r[4];
+	struct idq_add *a = group.adds;
+	struct idq_added *r = group.results;
 
 	start();
 	fill(&a[0], "a", "hello");
@@ -501,8 +506,8 @@ one_link_failed(void)
 static void
 one_sync_failed(void)
 {
-	struct idq_add a[4];
-	struct idq_added r[4];
+	struct idq_add *a = group.adds;
+	struct idq_added *r = group.results;
 
 	start();
 	fill(&a[0], "a", "hello");
@@ -527,7 +532,9 @@ large_group(void)
 	enum { N = 600, KEYS = 200 };
 	struct idq_add *a = calloc(N, sizeof(*a));
 	struct idq_added *r = calloc(N, sizeof(*r));
-	char (*keys)[8] = calloc(N, sizeof(*keys));
+	struct key {
+		char s[8];
+	} *keys = calloc(N, sizeof(*keys));
 
 	if (a == NULL || r == NULL || keys == NULL)
 		err(1, NULL);
@@ -535,8 +542,8 @@ large_group(void)
 	q->cfg[CFG_SYNC] = SYNC_OFF;
 	CHECK(idq_group_max() >= N);
 	for (int i = 0; i < N; i++) {
-		snprintf(keys[i], sizeof(keys[i]), "%d", i % KEYS);
-		fill(&a[i], keys[i], "hello");
+		snprintf(keys[i].s, sizeof(keys[i].s), "%d", i % KEYS);
+		fill(&a[i], keys[i].s, "hello");
 	}
 	CHECK_INT(idq_add_group(q, a, N, r), 0);
 	for (int i = 0; i < N; i++) {

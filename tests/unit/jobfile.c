@@ -279,14 +279,16 @@ static void
 many_args(void)
 {
 	const size_t n = 20000;
-	char (*text)[8] = calloc(n, sizeof(*text));
+	struct text {
+		char s[8];
+	} *text = calloc(n, sizeof(*text));
 	char **args = calloc(n + 1, sizeof(*args));
 
 	if (text == NULL || args == NULL)
 		err(1, NULL);
 	for (size_t i = 0; i < n; i++) {
-		snprintf(text[i], sizeof(text[i]), "%zu", i);
-		args[i] = text[i];
+		snprintf(text[i].s, sizeof(text[i].s), "%zu", i);
+		args[i] = text[i].s;
 	}
 	for (size_t i = 1; i < 70; i++)
 		check_args(args, i);
@@ -410,13 +412,16 @@ static void
 nul_in_header(void)
 {
 	static const char text[] = EXAMPLE_HEAD EXAMPLE_BODY;
-	char buf[sizeof(text)];
+	char buf[sizeof(text) + 1];
 
 	for (size_t i = 0; i < strlen(EXAMPLE_HEAD); i++) {
 		memcpy(buf, text, sizeof(text));
 		buf[i] = '\0';
 		if (!CHECK(!is_whole(buf, strlen(text))))
-			printf("# at %zu\n", i);
+			printf("# in place of %zu\n", i);
+		memcpy(buf + i + 1, text + i, sizeof(text) - i);
+		if (!CHECK(!is_whole(buf, strlen(text) + 1)))
+			printf("# before %zu\n", i);
 	}
 }
 
@@ -619,7 +624,8 @@ bad_values(void)
 		"On-crash: ", "On-crash: maybe", "On-crash: Hold",
 		"On-crash: held",
 		"Arg: \\", "Arg: \\1", "Arg: \\12", "Arg: \\n", "Arg: \\08x",
-		"Arg: \\400", "Arg: \\000", "Arg: \\x0a", "Arg: a\\", "Arg:x",
+		"Arg: \\400", "Arg: \\401", "Arg: \\777",
+		"Arg: \\000", "Arg: \\x0a", "Arg: a\\", "Arg:x",
 		"Length: ", "Length: -5", "Length: +5", "Length: 0x5",
 		"Length: 5 ", "Length:  5", "Length: 5k", "Length: 6",
 		"Length: 9223372036854775807", "Length: 9223372036854775808",

@@ -8,7 +8,7 @@
 #include "spool.h"
 
 #define REF	EXAMPLE_HASH "." EXAMPLE_ID
-#define AT	INT64_C(1795466100123456)	/* 2026-11-23T20:35:00.123456Z */
+#define AT	INT64_C(1795466100123456)	/* 20:35:00.123456 */
 #define DAY	INT64_C(86400000000)
 #define LINE(at, event, n) \
 	at "\t" event "\t" REF "." n "\texit=0\tg\t" EXAMPLE_KEY "\n"

@@ -285,6 +285,7 @@ tokens(void)
 		const char *s;
 		uint32_t n;
 	} good[] = {
+		{ H "." ID ".0", 0 },
 		{ H "." ID ".1", 1 },
 		{ H "." ID ".9", 9 },
 		{ H "." ID ".10", 10 },
@@ -307,7 +308,7 @@ bad_tokens(void)
 {
 	static const char *const bad[] = {
 		"", ".", "call/42", H, H ".", H "." ID, H "." ID ".",
-		H "." ID ".0", H "." ID ".01", H "." ID ".-1",
+		H "." ID ".00", H "." ID ".01", H "." ID ".-1",
 		H "." ID ".+1", H "." ID ". 1", H "." ID ".1 ",
 		H "." ID ".1x", H "." ID ".x", H "." ID ".0x1",
 		H "." ID ".1.1", H "." ID "..1", H "." ID ".1\n",
@@ -334,12 +335,13 @@ token_refused_or_valid(enum place p, const char *s)
 	if (idq_token_parse(s, &n, &claim) == -1)
 		return true;
 	snprintf(buf, sizeof(buf), "%s.%s.%" PRIu32, n.hash, n.id, claim);
-	return claim > 0 && strcmp(buf, s) == 0;
+	return strcmp(buf, s) == 0;
 }
 
 static void
 changed_tokens(void)
 {
+	change_each(H "." ID ".0", token_refused_or_valid, PL_CUR);
 	change_each(H "." ID ".12", token_refused_or_valid, PL_CUR);
 	shift_each(H "." ID ".12", token_refused_or_valid, PL_CUR);
 }

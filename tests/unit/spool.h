@@ -52,7 +52,7 @@ spool_make(void)
 	struct idq *q;
 
 	umask(0);
-	snprintf(spool_dir, sizeof(spool_dir), "%s/idq-unit.XXXXXX",
+	snprintf(spool_dir, sizeof(spool_dir), "%s/idq-unit.XX" "XX" "XX",
 	    tmp != NULL ? tmp : "/tmp");
 	if (mkdtemp(spool_dir) == NULL)
 		err(1, "%s", spool_dir);
