@@ -169,7 +169,7 @@ deps:
 
 # TESTS=tests/add.bats picks from the suite.
 TESTS	=
-RUN_TESTS = IDQ_BUILD='$(B)' IDQ_UNITS='$(UNIT_BINS)' CC='$(CC)' \
+RUN_TESTS = IDQ_BUILD='$(B)' UNITS='$(UNIT_BINS)' CC='$(CC)' \
 	CXX='$(CXX)' NM='$(NM)' tests/run $(TESTS)
 
 # What could not be installed is said by deps and by the tests that skip.
@@ -190,14 +190,20 @@ lint:
 	tests/helpers/deps $(DEPS) $(LINT_DEPS)
 	CPPFLAGS='$(IDQ_CPPFLAGS)' tests/lint
 
-# The whole suite under AddressSanitizer and UndefinedBehaviorSanitizer.
-# libfaketime is preloaded before them: hence verify_asan_link_order.
+# The whole suite under AddressSanitizer and UndefinedBehaviorSanitizer.  What
+# the former reports of any process, waited for or not, is a failure.
+# libfaketime is preloaded before it: hence verify_asan_link_order.
+ASAN_OPTIONS = verify_asan_link_order=0:exitcode=99:log_path=
 asan: deps
-	ASAN_OPTIONS=verify_asan_link_order=0:exitcode=99 \
-	UBSAN_OPTIONS=print_stacktrace=1 IDQ_TEST_SECONDS=1200 \
+	rm -f build/asan/report.*
+	status=0; reports=$$(pwd)/build/asan/report; \
+	ASAN_OPTIONS=$(ASAN_OPTIONS)$$reports \
+	UBSAN_OPTIONS=print_stacktrace=1:exitcode=99 TEST_SECONDS=1200 \
 	$(MAKE) test B=build/asan HARDEN= WERROR=-Werror \
 	    OPTIM='-O1 -g -fno-omit-frame-pointer' \
-	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
+	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all' \
+	    || status=1; \
+	if cat $$reports.* 2>/dev/null; then status=1; fi; exit $$status
 
 # Each compiler and each make, with no warning left.
 check-build: gcc clang bmake

@@ -322,18 +322,21 @@ link_key(struct idq *q, struct adding *a)
 	int r;
 
 	idq_key_path(a->file.pub.hash, key);
-	if (linkat(q->fd, a->file.pub.path, q->fd, key, 0) == 0)
+	r = linkat(q->fd, a->file.pub.path, q->fd, key, 0);
+	if (r == -1 && errno == ENOENT) {
+		/* Our file, or the folder of the key. */
+		if ((r = idq_job_is(q, &a->file, a->file.pub.path)) != 1)
+			return r == 0 ? 2 : -1;
+		r = idq_mkdir_for(q, key);
+		if (r == 0)
+			r = linkat(q->fd, a->file.pub.path, q->fd, key, 0);
+	}
+	if (r == 0)
 		return 1;
-	if (errno != EEXIST && errno != ENOENT)
-		return idq_errno(q, "%s/%s", q->path, key);
 	/* On NFS it may have been done and the reply been lost. */
 	if (errno == EEXIST)
 		return idq_job_is(q, &a->file, key);
-	if ((r = idq_job_is(q, &a->file, a->file.pub.path)) != 1)
-		return r == 0 ? 2 : -1;
-	if (idq_mkdir_for(q, key) == -1)
-		return idq_errno(q, "%s/%s", q->path, key);
-	return 0;
+	return idq_errno(q, "%s/%s", q->path, key);
 }
 
 static int
@@ -429,13 +432,16 @@ answer(struct idq *q, struct adding *a, const struct job *j)
 	int64_t last;
 
 	fill_result(r, j, a->now);
+	r->outcome = IDQ_DUPLICATE;
+	/* A run may still turn out to be a further try. */
+	if (a->file.pub.run)
+		return 0;
 	if (strcmp(j->pub.fingerprint, a->file.pub.fingerprint) != 0) {
 		compare(q, a, j);
 		idq_dups_count(q, j->pub.hash, j->pub.id, &r->dups, &last);
 		idq_log_write(q, &j->pub, a->now, "mismatch", 0, "");
 		return mismatch(q, a);
 	}
-	r->outcome = IDQ_DUPLICATE;
 	/* The job is there; that one count is lost is no failure of the add. */
 	if (idq_dups_add(q, j->pub.hash, j->pub.id, a->now) == -1 ||
 	    idq_dups_count(q, j->pub.hash, j->pub.id, &r->dups, &last) == -1)
@@ -764,11 +770,15 @@ idq_add_run(struct idq *q, const struct idq_add *add, struct job *j)
 	a.file.pub.run = true;
 	if (prepare(q, &a) == -1 || begin(q, &a, LOCK_WAIT) == -1) {
 		r = -1;
+	} else if (a.step == STEP_PUT_OFF) {
+		r = idq_error(q, EX_TEMPFAIL, "another add of it is under way");
 	} else if (a.step == STEP_LINKED) {
 		sync_all(q, &a, 1);
 		r = a.step == STEP_LINKED ? hand_over(q, &a, j) : -1;
-		if (r == 0)
+		if (r == 0) {
+			idq_log_write(q, &j->pub, a.now, "added", 0, "");
 			r = 1;
+		}
 	}
 	discard(q, &a);
 	release(&a);

@@ -233,12 +233,11 @@ spawn(const struct child *c, const struct start *s, int input, char **argv,
 {
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t at;
-	sigset_t none, def;
+	sigset_t def;
 	mode_t mask;
 	int err;
 	short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
 
-	sigemptyset(&none);
 	sigemptyset(&def);
 	sigaddset(&def, SIGPIPE);
 	sigaddset(&def, SIGXFSZ);
@@ -247,7 +246,7 @@ spawn(const struct child *c, const struct start *s, int input, char **argv,
 	if (input != -1)
 		posix_spawn_file_actions_adddup2(&fa, input, STDIN_FILENO);
 	posix_spawn_file_actions_adddup2(&fa, c->job.fd, lock_fd());
-	posix_spawnattr_setsigmask(&at, &none);
+	posix_spawnattr_setsigmask(&at, &s->mask);
 	posix_spawnattr_setsigdefault(&at, &def);
 	if (!s->foreground) {
 		flags |= POSIX_SPAWN_SETPGROUP;

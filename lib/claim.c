@@ -239,6 +239,7 @@ renew(struct idq *q, struct job *j, int64_t lease)
 		return -1;
 	if (idq_sync_file(q, j->fd) == -1)
 		return idq_errno(q, "%s/%s: sync", q->path, j->pub.path);
+	idq_log_line(q, j);
 	return 0;
 }
 

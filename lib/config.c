@@ -137,7 +137,7 @@ what_is_valid(const struct option *o, char *buf, size_t len)
 		}
 		return buf;
 	}
-	return o->type == COUNT ? "a number from 1" :
+	return o->type == COUNT ? "a number from 1 to 1000000" :
 	    o->type == DURATION_OR_NONE ? "a duration such as 10m, or none" :
 	    o->type == DURATION_OR_FOREVER ?
 	    "a duration such as 7d, or forever" : "a duration such as 10m";
@@ -147,11 +147,13 @@ static int
 set_value(struct idq *q, int i, const char *value, int code)
 {
 	char valid[64];
+	int64_t n;
 
-	if (parse(&options[i], value, &q->cfg[i]) == -1)
+	if (parse(&options[i], value, &n) == -1)
 		return idq_error(q, code, "%s: bad value '%s': %s is %s",
 		    q->path, value, names[i],
 		    what_is_valid(&options[i], valid, sizeof(valid)));
+	q->cfg[i] = n;
 	q->cfg_set[i] = true;
 	return 0;
 }
@@ -196,6 +198,9 @@ idq_config_load(struct idq *q)
 		    q->path);
 	else if (n == -1 && errno != ENOENT)
 		r = idq_errno(q, "%s/config", q->path);
+	else if (n > 0 && strlen(buf) != (size_t)n)
+		r = idq_error(q, EX_CONFIG, "%s/config: has a NUL byte",
+		    q->path);
 	else if (n == CONFIG_MAX - 1)
 		r = idq_error(q, EX_CONFIG, "%s/config: too long", q->path);
 	rest = n > 0 ? buf : NULL;

@@ -83,6 +83,43 @@ again(const struct idq *q, const struct job *j, struct line *l, int64_t next)
 	l->next = next;
 }
 
+/* `exit 1', `signal 9', `no command': the first word of the detail. */
+static const char *
+reason(const struct job *j, char *buf, size_t len)
+{
+	const char *s = j->line.detail;
+
+	if (strncmp(s, "reason=", 7) == 0)
+		s += 7;
+	strlcpy(buf, *s != '\0' ? s : idq_event_name(j->line.event), len);
+	buf[strcspn(buf, " ")] = '\0';
+	for (char *c = buf; *c != '\0'; c++)
+		if (*c == '=' || *c == '-')
+			*c = ' ';
+	return buf;
+}
+
+/*
+ * Nobody is told of each retry, but of the last; a script that says itself how
+ * its claim ended knows.
+ */
+static void
+tell(struct idq *q, const struct job *j)
+{
+	const struct idq_job *p = &j->pub;
+	const char *queue = strrchr(q->path, '/') + 1;
+	char why[64];
+
+	if (p->state == IDQ_FAILED && !p->run)
+		idq_notice(q, "%s: %s: failed after %" PRIu32
+		    " attempt%s (%s)", queue, p->key, p->attempts,
+		    p->attempts == 1 ? "" : "s",
+		    reason(j, why, sizeof(why)));
+	else if (p->state == IDQ_HELD)
+		idq_notice(q, "%s: %s: held, its outcome is unknown (%s)",
+		    queue, p->key, reason(j, why, sizeof(why)));
+}
+
 int
 idq_asked(struct idq *q, const char *id)
 {
@@ -160,7 +197,11 @@ idq_finish(struct idq *q, struct job *j, enum how how, int value, bool sync)
 		return idq_cancel_now(q, j, from);
 	j->asked = asked != 0;
 	judge(q, j, how, value, &l);
-	return idq_step(q, j, from, &l, sync);
+	if (idq_step(q, j, from, &l, sync) == -1)
+		return -1;
+	if (!sync)
+		tell(q, j);
+	return 0;
 }
 
 int
@@ -182,7 +223,10 @@ idq_interrupt(struct idq *q, struct job *j, const char *from)
 		for_good(q, &l);
 	else
 		again(q, j, &l, j->pub.due);
-	return idq_step(q, j, from, &l, false);
+	if (idq_step(q, j, from, &l, false) == -1)
+		return -1;
+	tell(q, j);
+	return 0;
 }
 
 int
@@ -198,7 +242,10 @@ idq_expire(struct idq *q, struct job *j, const char *from)
 		line_start(&l, j, EV_EXPIRED, PL_EXPIRED);
 		l.release = idq_after(l.at, keep_of(q, j));
 	}
-	return idq_step(q, j, from, &l, true);
+	if (idq_step(q, j, from, &l, true) == -1)
+		return -1;
+	tell(q, j);
+	return 0;
 }
 
 int

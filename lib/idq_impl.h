@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <sysexits.h>
 
 #include "idq.h"
@@ -313,7 +314,10 @@ enum how {
 	HOW_TIMEOUT,			/* value: seconds */
 	HOW_NOCOMMAND
 };
-/* End claim N of a job in cur/ as its command ended; asked/ is honoured. */
+/*
+ * End claim N of a job in cur/ as its command ended; asked/ is honoured.  SYNC:
+ * somebody who knows how is waiting, else who gave up is noticed.
+ */
 int	 idq_finish(struct idq *, struct job *, enum how, int value, bool sync);
 /* The claim ended without a known end. */
 int	 idq_interrupt(struct idq *, struct job *, const char *from);
@@ -393,6 +397,7 @@ struct child {
 };
 struct start {
 	char *const	*argv;		/* NULL: the job's args */
+	sigset_t	 mask;		/* that we were started with */
 	bool		 foreground;	/* our group, our standard input */
 	bool		 with_job;	/* append the job's args */
 	mode_t		 umask;

@@ -72,13 +72,16 @@ parse(char *line, struct idq_event *e)
 {
 	struct name n;
 	char *at = strsep(&line, "\t"), *ref;
+	const char *err;
 
 	e->name = strsep(&line, "\t");
 	ref = strsep(&line, "\t");
 	e->detail = strsep(&line, "\t");
 	e->group = strsep(&line, "\t");
 	e->key = line;
-	if (e->key == NULL || idq_stamp_parse(at, strlen(at), &e->at) == -1)
+	/* A torn line and the one behind it are one of too many columns. */
+	if (e->key == NULL || strchr(e->key, '\t') != NULL ||
+	    idq_stamp_parse(at, strlen(at), &e->at) == -1)
 		return -1;
 	e->n = 0;
 	e->hash = e->id = "";
@@ -89,7 +92,11 @@ parse(char *line, struct idq_event *e)
 	ref[CUR_LEN] = '\0';
 	if (idq_name_parse(PL_CUR, ref, &n) == -1)
 		return -1;
-	e->n = (uint32_t)strtoul(ref + CUR_LEN + 1, NULL, 10);
+	if (ref[CUR_LEN + 1] < '0' || ref[CUR_LEN + 1] > '9')
+		return -1;
+	e->n = (uint32_t)strtonum(ref + CUR_LEN + 1, 0, UINT32_MAX, &err);
+	if (err != NULL)
+		return -1;
 	ref[IDQ_HASH_LEN] = '\0';
 	e->hash = ref;
 	e->id = ref + IDQ_HASH_LEN + 1;
@@ -188,7 +195,7 @@ advance(struct reader *r, int64_t since)
 	ssize_t n;
 
 	while (r->f != NULL && (n = getline(&r->line, &r->cap, r->f)) > 0) {
-		if (r->line[n - 1] != '\n')
+		if (r->line[n - 1] != '\n' || strlen(r->line) != (size_t)n)
 			continue;
 		r->line[n - 1] = '\0';
 		if (parse(r->line, &r->e) == 0 && r->e.at >= since)

@@ -110,7 +110,7 @@ kill_orphan(struct idq *q, struct job *j)
 		return 0;		/* which watches asked/ */
 	if (pids.command != 0)
 		idq_pid_signal(&pids, SIGTERM);
-	r = idq_job_lock(q, j, q->cfg[CFG_GRACE]);
+	r = idq_job_lock(q, j, pids.command != 0 ? q->cfg[CFG_GRACE] : 0);
 	if (r == 0 && idq_pid_read(q, j->pub.id, &pids) == 0 &&
 	    pids.command != 0) {
 		idq_pid_signal(&pids, SIGKILL);

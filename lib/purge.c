@@ -39,6 +39,9 @@ purge_job(struct work *w, struct job *j, const char *path)
 	int64_t at = time_of(w, j);
 	unsigned int shard;
 
+	if (!j->whole)
+		idq_notice(w->q, "%s/%s: is not whole; left alone",
+		    w->q->path, path);
 	if (!j->whole || at > w->now)
 		return 0;
 	if (at > w->sane) {

@@ -102,8 +102,9 @@ claim(struct run *r)
 	int ok;
 
 	for (;;) {
-		if ((ok = idq_add_run(q, r->add, j)) == 0)
-			ok = held(r, j);
+		if ((ok = idq_add_run(q, r->add, j)) == 0 &&
+		    (ok = held(r, j)) == 0)
+			idq_dups_add(q, j->pub.hash, j->pub.id, idq_now());
 		if (ok == 1)
 			ok = idq_claimed(q, j, j->pub.path, 0) == 1 ? 1 : -1;
 		if (ok == 1)
@@ -206,10 +207,11 @@ write_end(struct run *r, int status)
 }
 
 static int
-run_claimed(struct run *r, char *const *argv, mode_t mask, int sigfd)
+run_claimed(struct run *r, char *const *argv, mode_t mask,
+    const sigset_t *old, int sigfd)
 {
 	const struct start how = { .argv = argv, .foreground = true,
-	    .umask = mask };
+	    .mask = *old, .umask = mask };
 	struct idq *q = r->q;
 	int status;
 
@@ -244,7 +246,7 @@ idq_run(struct idq *q, const struct idq_add *add, char *const *argv,
 	if ((sigfd = open_signals(q, &old)) == -1)
 		ok = -1;
 	else if ((ok = claim(&r)) == 1) {
-		ok = run_claimed(&r, argv, mask, sigfd);
+		ok = run_claimed(&r, argv, mask, &old, sigfd);
 		idq_job_unlock(&r.child.job);
 		idq_job_close(&r.child.job);
 	}

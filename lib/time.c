@@ -246,23 +246,25 @@ idq_duration_format(int64_t d, char *buf, size_t len)
 static int
 local(const struct tm *want, int64_t after, int64_t *t)
 {
-	bool exists = false;
+	int64_t skipped = -1;
 
-	*t = -1;
-	for (int dst = 1; dst >= 0; dst--) {
+	*t = INT64_MAX;
+	for (int dst = 0; dst <= 1; dst++) {
 		struct tm tm = *want;
 		int64_t at;
 
 		tm.tm_isdst = dst;
 		at = (int64_t)mktime(&tm) * IDQ_SECOND;
-		if (tm.tm_hour == want->tm_hour && tm.tm_min == want->tm_min)
-			exists = true;
-		else if (dst == 1 || exists)
-			continue;
-		if (at > after && (*t == -1 || at < *t))
-			*t = at;
+		if (tm.tm_hour == want->tm_hour && tm.tm_min == want->tm_min) {
+			skipped = INT64_MIN;
+			if (at > after && at < *t)
+				*t = at;
+		} else if (skipped != INT64_MIN && at > skipped)
+			skipped = at;
 	}
-	return *t == -1 ? -1 : 0;
+	if (skipped > after && skipped != INT64_MIN)
+		*t = skipped;
+	return *t == INT64_MAX ? -1 : 0;
 }
 
 static int

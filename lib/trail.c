@@ -197,7 +197,8 @@ apply(struct job *j, const struct line *l, const char *text, size_t len)
 	p->last = last;
 	j->line = *l;
 	j->started = true;
-	p->since = l->at;
+	if (l->event != EV_RENEWED)
+		p->since = l->at;
 	p->release = l->release;
 	if (l->next != 0)
 		p->due = l->next;

@@ -67,29 +67,37 @@ keep_error(struct worker *w)
 	return -1;
 }
 
-/* 1 we are the only one, 0 there is another, -1. */
+/*
+ * Every worker has run/single locked, shared or, by --single, alone.  1 locked,
+ * 0 there is another, -1.
+ */
 static int
-be_single(struct worker *w)
+lock_single(struct worker *w)
 {
+	const int op = (w->opt->single ? LOCK_EX : LOCK_SH) | LOCK_NB;
 	struct idq *q = w->q;
 	struct job j = { .fd = -1 };
 	struct stat st;
+	int r;
 
 	for (;;) {
 		if (idq_mkdir_for(q, SINGLE) == -1 ||
 		    (j.fd = openat(q->fd, SINGLE, O_RDWR | O_CREAT |
-		    O_CLOEXEC | O_NOFOLLOW, q->fmode)) == -1 ||
-		    fstat(j.fd, &st) == -1)
+		    O_CLOEXEC | O_NOFOLLOW, q->fmode)) == -1)
 			return idq_errno(q, "%s/" SINGLE, q->path);
-		w->single = j.fd;
-		if (flock(j.fd, LOCK_EX | LOCK_NB) == -1)
-			return errno == EWOULDBLOCK ? 0 :
+		if (fstat(j.fd, &st) == -1 || flock(j.fd, op) == -1) {
+			r = errno == EWOULDBLOCK ? 0 :
 			    idq_errno(q, "%s/" SINGLE, q->path);
+			close(j.fd);
+			return r;
+		}
 		/* run/ may be emptied at any time. */
 		j.dev = st.st_dev;
 		j.ino = st.st_ino;
-		if (idq_job_is(q, &j, SINGLE) == 1)
+		if (idq_job_is(q, &j, SINGLE) == 1) {
+			w->single = j.fd;
 			return 1;
+		}
 		close(j.fd);
 	}
 }
@@ -174,40 +182,11 @@ shut_down(struct worker *w)
 	sigprocmask(SIG_SETMASK, &w->old_mask, NULL);
 }
 
-/* `exit 1', `signal 9', `no command': the first word of the detail. */
-static const char *
-reason(const struct job *j, char *buf, size_t len)
-{
-	const char *s = j->line.detail;
-
-	if (strncmp(s, "reason=", 7) == 0)
-		s += 7;
-	strlcpy(buf, s, len);
-	buf[strcspn(buf, " ")] = '\0';
-	for (char *c = buf; *c != '\0'; c++)
-		if (*c == '=' || *c == '-')
-			*c = ' ';
-	return buf;
-}
-
-/* Nobody is told of each retry, but of the last. */
 static void
 report(struct worker *w, const struct job *j)
 {
-	const struct idq_job *p = &j->pub;
-	const char *queue = strrchr(w->q->path, '/') + 1;
-	char why[64];
-
 	if (w->opt->done != NULL)
-		w->opt->done(w->opt->arg, p);
-	if (p->state == IDQ_FAILED)
-		idq_notice(w->q, "%s: %s: failed after %" PRIu32
-		    " attempt%s (%s)", queue, p->key, p->attempts,
-		    p->attempts == 1 ? "" : "s",
-		    reason(j, why, sizeof(why)));
-	else if (p->state == IDQ_HELD)
-		idq_notice(w->q, "%s: %s: held, its outcome is unknown (%s)",
-		    queue, p->key, reason(j, why, sizeof(why)));
+		w->opt->done(w->opt->arg, &j->pub);
 }
 
 /* Write the end of a command; the job stays ours until that has worked. */
@@ -357,7 +336,7 @@ static void
 start(struct worker *w, struct slot *s)
 {
 	const struct start how = { .argv = w->opt->argv, .with_job = true,
-	    .umask = w->opt->umask };
+	    .mask = w->old_mask, .umask = w->opt->umask };
 	struct job *j = &s->child.job;
 
 	/* Told to stop while claiming: the job was not started. */
@@ -427,6 +406,8 @@ rescan(struct worker *w, bool full)
 		return;
 	}
 	if (full) {
+		if (w->single == -1)
+			lock_single(w);
 		look_asked(w);
 		w->rescan_at = idq_ticks() +
 		    (w->ino == -1 ? IDQ_SECOND : RESCAN);
@@ -537,11 +518,8 @@ idq_work(struct idq *q, const struct idq_work *opt)
 	    q->cfg[CFG_EXEC] == 0)
 		return idq_error(q, EX_NOPERM, "%s: is shared, so others could "
 		    "choose the command: give one, or set exec yes", q->path);
-	if (opt->single && (r = be_single(&w)) != 1) {
-		if (w.single != -1)
-			close(w.single);
+	if (opt->single && (r = lock_single(&w)) != 1)
 		return r;
-	}
 	if (start_up(&w) == -1)
 		keep_error(&w);
 	else
