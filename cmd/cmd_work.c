@@ -30,11 +30,15 @@ done(void *arg, const struct idq_job *j)
 	sigaction(SIGPIPE, &old, NULL);
 }
 
-/* The likely reason is that the producer has another spool in mind. */
+/*
+ * The likely reason is that the producer has another spool in mind.  But a
+ * crontab's worker may come a moment before its first add.
+ */
 static void
-warn_never_used(struct idq *q)
+warn_never_used(struct idq *q, bool follow)
 {
 	if (!idq_created(q) && idq_never_used(q) == 1 &&
+	    (follow || idq_last_worker(q) != 0) &&
 	    idq_alarm(q, "never-used", IDQ_HOUR) == 1)
 		complain("%s: no job was ever added to this queue",
 		    idq_queue_dir(q));
@@ -48,7 +52,7 @@ work(struct worker *w)
 
 	if (status != 0)
 		return status;
-	warn_never_used(q);
+	warn_never_used(q, w->w.mode == IDQ_FOLLOW);
 	if (idq_work(q, &w->w) == -1)
 		status = complain_queue(q, NULL);
 	idq_close(q);

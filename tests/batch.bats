@@ -832,6 +832,8 @@ idq: add: line 6' ]
 	# Few descriptors: small groups.  A fast clock: each is time to draw.
 	cat >bar <<-'END'
 		ulimit -n 60
+		# What a killed process of this pid may have left.
+		rm -f /dev/shm/sem.faketime_sem_$$ /dev/shm/faketime_shm_$$
 		exec faketime -f '+0 x1000' idq add --batch "$@" <list
 	END
 	export TERM=vt100

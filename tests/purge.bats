@@ -299,7 +299,9 @@ snapshot() {
 	seq "$n" | idq cancel -
 	day=$(cd "$queue/cancelled" && echo *)
 	# In small steps, so that it is stopped in the middle.
-	spawn env --default-signal=INT faketime --exclude-monotonic -f +2h \
+	spawn env --default-signal=INT FAKETIME=+2h \
+	    FAKETIME_DONT_FAKE_MONOTONIC=1 \
+	    LD_PRELOAD="$(echo /usr/lib/*/faketime/libfaketime.so.1)" \
 	    "$IDQ" purge --older 1h
 	left=$n
 	while [ "$left" -eq "$n" ] && kill -0 "$spawned_pid"; do

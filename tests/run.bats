@@ -351,7 +351,7 @@ field() {
 @test "run: --per day runs once a day of local time" {
 	need faketime
 	day() {
-		TZ=Europe/Berlin faketime --exclude-monotonic -f "$1" \
+		TZ=Europe/Berlin at "$1" \
 		    "$IDQ" run -k report --per day -- sh -c 'echo "$IDQ_KEY"'
 	}
 	run -0 --separate-stderr day '@2026-11-23 00:30:00'
@@ -365,7 +365,7 @@ field() {
 @test "run: --per hour runs in both of the hours that have one name" {
 	need faketime
 	hour() {
-		TZ=Europe/Berlin faketime --exclude-monotonic -f \
+		TZ=Europe/Berlin at \
 		    "$(printf %+ds $(($1 - $(date +%s))))" \
 		    "$IDQ" run -k report --per hour -- sh -c 'echo "$IDQ_KEY"'
 	}
