@@ -53,7 +53,7 @@ struct worker {
 	int64_t		 soon_at;	/* 0: not */
 	int64_t		 next_due;	/* wall clock; 0: none */
 	int		 code;		/* that it ends with */
-	char		 msg[sizeof(((struct idq *)NULL)->msg)];
+	char		*msg;
 };
 
 static int
@@ -61,7 +61,7 @@ keep_error(struct worker *w)
 {
 	if (w->code == 0) {
 		w->code = w->q->code;
-		strlcpy(w->msg, w->q->msg, sizeof(w->msg));
+		w->msg = strdup(w->q->msg);
 	}
 	w->stopping = true;
 	return -1;
@@ -527,7 +527,7 @@ idq_work(struct idq *q, const struct idq_work *opt)
 	shut_down(&w);
 	if (w.code == 0)
 		return 0;
-	q->code = w.code;
-	strlcpy(q->msg, w.msg, sizeof(q->msg));
+	idq_error(q, w.code, "%s", w.msg != NULL ? w.msg : "out of memory");
+	free(w.msg);
 	return -1;
 }
