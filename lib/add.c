@@ -16,6 +16,7 @@
 #include "idq_impl.h"
 
 #define GROUP_MAX	4096
+#define ARG_SIZE	(128 * 1024)
 #define WIDTH		13		/* of a Length not known beforehand */
 
 enum step {
@@ -80,6 +81,11 @@ set_names(struct idq *q, struct adding *a)
 		return idq_errno(q, "%s", q->path);
 	idq_key_hash(req->key, req->keylen, p->hash);
 	strlcpy(a->res->hash, p->hash, sizeof(a->res->hash));
+	/* What execve(2) takes: MAX_ARG_STRLEN, with the NUL. */
+	for (size_t i = 0; i < req->nargs; i++)
+		if (strlen(req->args[i]) >= ARG_SIZE)
+			return idq_error(q, EX_USAGE,
+			    "an argument is 128 KiB or longer");
 	p->by = a->by;
 	p->group = (char *)req->group;
 	p->args = (char **)req->args;
@@ -90,12 +96,13 @@ set_names(struct idq *q, struct adding *a)
 	return 0;
 }
 
-/* Create and lock tmp/ID; a reaper may have been quicker. */
+/* Create and lock tmp/ID: 1, 0 a reaper was quicker, -1. */
 static int
-create(struct idq *q, struct adding *a)
+try_create(struct idq *q, struct adding *a)
 {
 	struct job *j = &a->file;
 	struct stat st;
+	int r;
 
 	for (;;) {
 		if (idq_new_id(j->pub.id) == -1)
@@ -110,19 +117,26 @@ create(struct idq *q, struct adding *a)
 		if (errno != EEXIST)
 			return idq_errno(q, "%s/%s", q->path, j->pub.path);
 	}
-	if (fstat(j->fd, &st) == -1)
-		return idq_errno(q, "%s/%s", q->path, j->pub.path);
-	j->dev = st.st_dev;
-	j->ino = st.st_ino;
-	switch (idq_job_lock(q, j, LOCK_WAIT)) {
-	case 1:
-		return 0;
-	case 0:
+	if ((r = idq_job_lock(q, j, LOCK_WAIT)) == 0)
 		return idq_error(q, EX_TEMPFAIL, "%s/%s: is locked", q->path,
 		    j->pub.path);
-	default:
+	if (r == 1 && fstat(j->fd, &st) == -1)
+		r = idq_errno(q, "%s/%s", q->path, j->pub.path);
+	if (r == -1)
 		return -1;
-	}
+	j->dev = st.st_dev;
+	j->ino = st.st_ino;
+	return st.st_nlink > 0;
+}
+
+static int
+create(struct idq *q, struct adding *a)
+{
+	int r;
+
+	while ((r = try_create(q, a)) == 0)
+		close(a->file.fd);
+	return r == -1 ? -1 : 0;
 }
 
 /* Close tmp/ID and remove what is left of it there. */
@@ -370,7 +384,7 @@ replace(struct idq *q, struct adding *a, struct job *old)
 		return 0;
 	/* From here on OLD owns no key; an expired one stays as history. */
 	if (idq_where(q, old) < PL_TMP && old->pub.state != IDQ_EXPIRED &&
-	    idq_free_key(q, old, old->pub.path) == -1)
+	    idq_free_key(q, old, old->pub.path, false) == -1)
 		idq_notice(q, "%s", q->msg);
 	idq_tmp_path(old->pub.id, "", tmp);
 	idq_drop(q, old, tmp);
@@ -599,7 +613,7 @@ begin_one(struct idq *q, struct adding *as, size_t i, struct table *t)
 		discard(q, a);
 		return;
 	}
-	if (begin(q, a, t->size > 0 ? 0 : LOCK_WAIT) == -1) {
+	if (begin(q, a, 0) == -1) {
 		failed(q, a);
 		return;
 	}
@@ -645,33 +659,32 @@ sync_all(struct idq *q, struct adding *as, size_t n)
 	}
 }
 
-/* A duplicate of one in the same group, which has been committed or failed. */
-static void
-answer_own(struct idq *q, struct adding *as, struct adding *a)
-{
-	struct adding *first = &as[a->own];
-
-	a->step = STEP_ANSWERED;
-	if (first->step == STEP_FAILED) {
-		q->code = first->res->code;
-		strlcpy(q->msg, first->res->message, sizeof(q->msg));
-		failed(q, a);
-	} else if (begin(q, a, LOCK_WAIT) == -1)
-		failed(q, a);
-}
-
 /* What could not be had while the group held its locks. */
 static void
-begin_late(struct idq *q, struct adding *as, size_t i)
+begin_late(struct idq *q, struct adding *a)
 {
-	struct adding *a = &as[i];
-
+	a->step = STEP_ANSWERED;
 	if (begin(q, a, LOCK_WAIT) == -1)
 		failed(q, a);
 	else if (a->step == STEP_PUT_OFF) {
 		idq_error(q, EX_TEMPFAIL, "another add of it is under way");
 		failed(q, a);
 	}
+}
+
+/* A duplicate of one in the same group, which has been committed or failed. */
+static void
+answer_own(struct idq *q, struct adding *as, struct adding *a)
+{
+	struct adding *first = &as[a->own];
+
+	if (first->step != STEP_FAILED) {
+		begin_late(q, a);
+		return;
+	}
+	q->code = first->res->code;
+	strlcpy(q->msg, first->res->message, sizeof(q->msg));
+	failed(q, a);
 }
 
 static void
@@ -690,7 +703,7 @@ run_group(struct idq *q, struct adding *as, size_t n, struct table *t)
 		if (as[i].step == STEP_OWN)
 			answer_own(q, as, &as[i]);
 		else if (as[i].step == STEP_PUT_OFF)
-			begin_late(q, as, i);
+			begin_late(q, &as[i]);
 		else
 			continue;
 		if (as[i].step == STEP_LINKED) {
@@ -722,6 +735,7 @@ idq_add_group(struct idq *q, const struct idq_add *adds, size_t n,
 	for (size_t i = 0; i < n; i++) {
 		as[i].req = &adds[i];
 		as[i].res = &results[i];
+		results[i].outcome = IDQ_ERROR;
 		as[i].file.fd = -1;
 	}
 	run_group(q, as, n, &t);

@@ -267,6 +267,8 @@ spawn_code(int err)
 	switch (err) {
 	case ENOENT:
 		return 127;
+	case E2BIG:			/* the job's arguments */
+		return EX_DATAERR;
 	case EAGAIN:
 	case ENOMEM:
 	case EMFILE:
@@ -299,6 +301,9 @@ idq_child_start(struct idq *q, struct child *c, const struct start *s)
 	env_free(env);
 	if (r == -1)
 		return -1;
+	strlcpy(c->hash, p->hash, sizeof(c->hash));
+	strlcpy(c->id, p->id, sizeof(c->id));
+	c->claims = p->claims;
 	c->pids.worker = getpid();
 	c->pids.leader = !s->foreground;
 	c->why = WHY_NONE;
@@ -307,6 +312,38 @@ idq_child_start(struct idq *q, struct child *c, const struct start *s)
 	    idq_after(idq_ticks(), q->cfg[CFG_TIMEOUT]) : 0;
 	idq_pid_write(q, p->id, &c->pids);
 	return 0;
+}
+
+/*
+ * The signals that a worker waits for, or with RUN the command in the
+ * foreground.  What we were told to ignore, as by nohup(1), stays ignored.
+ */
+void
+idq_signals(sigset_t *mask, bool run)
+{
+	static const int sigs[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT };
+	struct sigaction sa;
+
+	/* Ignored, it would leave us no status to wait for. */
+	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(mask);
+	sigaddset(mask, SIGCHLD);
+	for (size_t i = 0; i < NITEMS(sigs); i++)
+		if ((run || sigs[i] != SIGQUIT) &&
+		    sigaction(sigs[i], NULL, &sa) == 0 &&
+		    sa.sa_handler != SIG_IGN)
+			sigaddset(mask, sigs[i]);
+}
+
+bool
+idq_child_wait(const struct child *c, int *status)
+{
+	pid_t pid = waitpid(c->pids.command, status, WNOHANG);
+
+	/* Somebody else has its status: how it ended is unknown. */
+	if (pid == -1 && errno != EINTR)
+		*status = SIGKILL;
+	return pid > 0 || (pid == -1 && errno != EINTR);
 }
 
 void
@@ -358,27 +395,39 @@ write_end(struct idq *q, struct child *c, int status)
 	return idq_interrupt(q, &c->job, cur);
 }
 
+/* A wish that came while the end was written, and was answered. */
+static int
+cancel_late(struct idq *q, struct job *j)
+{
+	enum idq_state s = j->pub.state;
+
+	if (s == IDQ_DONE || s == IDQ_CANCELLED ||
+	    idq_asked(q, j->pub.id) <= 0)
+		return 0;
+	idq_where(q, j);
+	return idq_cancel_now(q, j, j->pub.path);
+}
+
 int
 idq_child_ended(struct idq *q, struct child *c, int status)
 {
 	struct job *j = &c->job;
-	uint32_t claims = j->pub.claims;
-	char hash[HASH_SIZE];
 
-	strlcpy(hash, j->pub.hash, sizeof(hash));
-	if (idq_job_load(q, j, hash) == -1)
+	q->sync_failed = false;
+	if (idq_job_load(q, j, c->hash) == -1)
 		return -1;
 	/* An NFS server may have given our lock to somebody else. */
 	if (!j->whole || !j->started || j->line.event != EV_CLAIMED ||
-	    j->pub.claims != claims) {
+	    j->pub.claims != c->claims) {
 		if (j->whole)
-			idq_log_write(q, &j->pub, idq_now(), "lost", claims,
-			    "");
+			idq_log_write(q, &j->pub, idq_now(), "lost",
+			    c->claims, "");
 		idq_notice(q, "%s: the claim was lost", j->whole ?
-		    j->pub.key : hash);
-	} else if (write_end(q, c, status) == -1)
+		    j->pub.key : c->hash);
+	} else if (write_end(q, c, status) == -1 ||
+	    cancel_late(q, j) == -1)
 		return -1;
-	idq_pid_remove(q, j->pub.id);
+	idq_pid_remove(q, c->id);
 	/* Explicitly: a daemon that the command left behind has a copy. */
 	idq_job_unlock(j);
 	return 0;

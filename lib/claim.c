@@ -96,7 +96,8 @@ idq_take(struct idq *q, const char *name, int64_t lease, bool *busy,
 		}
 	}
 	/* One bad file is not fatal to the rest of the queue. */
-	if (r == -1 && (q->code == EX_SOFTWARE || q->code == EX_NOPERM)) {
+	if (r == -1 && (q->code == EX_SOFTWARE || q->code == EX_NOPERM ||
+	    (q->code == EX_IOERR && !q->sync_failed))) {
 		idq_notice(q, "%s", q->msg);
 		return 0;
 	}

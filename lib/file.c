@@ -84,14 +84,22 @@ idq_write_all(int fd, const void *data, size_t len)
 static int
 write_tmp(struct idq *q, const char *tmp, const char *text, bool sync)
 {
+	struct stat st;
 	int fd, err, r;
 
-	fd = openat(q->fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC |
-	    O_NOFOLLOW, q->fmode);
-	if (fd == -1)
-		return -1;
-	/* Locked until it has its name, so that no reaper takes it. */
-	r = flock(fd, LOCK_EX);
+	for (;;) {
+		fd = openat(q->fd, tmp, O_WRONLY | O_CREAT | O_EXCL |
+		    O_CLOEXEC | O_NOFOLLOW, q->fmode);
+		if (fd == -1)
+			return -1;
+		/* Locked until it has its name; a reaper may be quicker. */
+		r = flock(fd, LOCK_EX);
+		if (r == 0)
+			r = fstat(fd, &st);
+		if (r == -1 || st.st_nlink > 0)
+			break;
+		close(fd);
+	}
 	if (r == 0)
 		r = idq_write_all(fd, text, strlen(text));
 	if (r == 0 && sync)

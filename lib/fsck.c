@@ -169,7 +169,7 @@ check_history(struct work *w, struct job *j, const char *path, int owner)
 		report(w, false, path, "left over from a job that is gone");
 		return 0;
 	}
-	if (idq_free_key(w->q, j, path) == -1)
+	if (idq_free_key(w->q, j, path, false) == -1)
 		return -1;
 	report(w, true, path, "left over from a job that is gone: removed");
 	return 0;
@@ -311,7 +311,7 @@ check_nameless(struct work *w, struct job *j, const char *path,
 	/* A purge that was cut off between its two names. */
 	if (idq_is_over(j) && j->pub.release != 0 &&
 	    j->pub.release <= idq_now()) {
-		if (idq_free_key(w->q, j, NULL) == -1)
+		if (idq_free_key(w->q, j, NULL, false) == -1)
 			return -1;
 		report(w, true, path, "past its release: removed");
 		return 0;

@@ -255,8 +255,12 @@ int	 idq_settle(struct idq *, struct job *, const char *from);
 /* Append a line, synced if SYNC, log it, go where it says. */
 int	 idq_step(struct idq *, struct job *, const char *from,
 	    struct line *, bool sync);
-/* Remove state name, dups and key of a job that has ended. */
-int	 idq_free_key(struct idq *, struct job *, const char *from);
+/*
+ * Remove state name, dups and key of a job that has ended.  SYNC the first
+ * before the last: else a cut could bring back the name of a job whose key
+ * was still to be held.
+ */
+int	 idq_free_key(struct idq *, struct job *, const char *from, bool sync);
 
 /* find.c */
 /* Hash (and of a token the id) that REF means: 1, 0 unknown, -1. */
@@ -385,6 +389,9 @@ int64_t	 idq_ticks(void);		/* monotonic, in microseconds */
 /* child.c: the command of a job. */
 struct child {
 	struct job	job;		/* locked while it runs */
+	char		hash[HASH_SIZE];	/* of it, */
+	char		id[ID_SIZE];
+	uint32_t	claims;		/* and the claim that is ours */
 	struct pids	pids;
 	int64_t		next;		/* when to send the next signal, or 0 */
 	int		signals;	/* sent so far */
@@ -402,7 +409,13 @@ struct start {
 	bool		 with_job;	/* append the job's args */
 	mode_t		 umask;
 };
-/* Start it: 0, or -1 with code 127 or 126 if ARGV cannot be executed. */
+void	 idq_signals(sigset_t *, bool run);
+/* Whether it has ended; its wait status. */
+bool	 idq_child_wait(const struct child *, int *status);
+/*
+ * Start it: 0, or -1 with code 127 or 126 if ARGV cannot be executed, 75 if
+ * nothing can be now, else it is the job's fault.
+ */
 int	 idq_child_start(struct idq *, struct child *, const struct start *);
 /* End it: SIGTERM now, SIGKILL after the grace time. */
 void	 idq_child_end(struct idq *, struct child *, enum why);

@@ -192,15 +192,28 @@ idq_step(struct idq *q, struct job *j, const char *from, struct line *l,
 	return 0;
 }
 
+static int
+sync_folder(struct idq *q, const char *path)
+{
+	char dir[PATH_SIZE];
+
+	strlcpy(dir, path, sizeof(dir));
+	*strrchr(dir, '/') = '\0';
+	if (q->cfg[CFG_SYNC] != SYNC_OFF && idq_sync_dir(q, dir) == -1)
+		return idq_errno(q, "%s/%s: sync", q->path, dir);
+	return 0;
+}
+
 int
-idq_free_key(struct idq *q, struct job *j, const char *from)
+idq_free_key(struct idq *q, struct job *j, const char *from, bool sync)
 {
 	const struct idq_job *p = &j->pub;
 	char path[PATH_SIZE];
 	int r;
 
 	if (from != NULL) {
-		if (idq_drop(q, j, from) == -1)
+		if (idq_drop(q, j, from) == -1 ||
+		    (sync && sync_folder(q, from) == -1))
 			return -1;
 		drop_folder(q, from);
 	}

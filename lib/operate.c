@@ -228,6 +228,10 @@ make_due(struct idq *q, struct job *j)
 	struct line l;
 
 	retried(&l, j);
+	/* A wish that came too late for the last claim. */
+	idq_asked_path(p->id, to);
+	if (p->claims > 0)
+		unlinkat(q->fd, to, 0);
 	idq_place_path(l.to, p->hash, p->id, l.next, to);
 	if (strcmp(p->path, to) != 0 && idq_move(q, j, p->path, to) != 1)
 		return -1;
@@ -249,7 +253,10 @@ retry_locked(struct idq *q, struct job *j)
 	if (p->state == IDQ_RUNNING) {
 		if (p->lease > idq_now())
 			return idq_error(q, EX_UNAVAILABLE, "is running");
-		return idq_interrupt(q, j, p->path) == -1 ? -1 : 1;
+		/* Nobody works on it: first what a claim would have done. */
+		if (idq_interrupt(q, j, p->path) == -1)
+			return -1;
+		idq_where(q, j);
 	}
 	if (p->state == IDQ_PENDING)
 		return 1;
@@ -283,7 +290,7 @@ forget_locked(struct idq *q, struct job *j)
 	if (!idq_is_over(j))
 		return idq_error(q, EX_UNAVAILABLE, "is %s; idq cancel ends it",
 		    idq_state_name(j->pub.state));
-	if (idq_free_key(q, j, j->pub.path) == -1)
+	if (idq_free_key(q, j, j->pub.path, true) == -1)
 		return -1;
 	if (idq_sync_keys(q, j->pub.hash) == -1)
 		return idq_errno(q, "%s/keys/%.2s: sync", q->path,

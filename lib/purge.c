@@ -51,7 +51,7 @@ purge_job(struct work *w, struct job *j, const char *path)
 	w->p->jobs++;
 	if (w->p->dry_run)
 		return 0;
-	if (idq_free_key(w->q, j, path) == -1)
+	if (idq_free_key(w->q, j, path, w->p->older > 0) == -1)
 		return -1;
 	sscanf(j->pub.hash, "%2x", &shard);
 	w->touched[shard] = true;

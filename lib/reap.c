@@ -6,11 +6,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "idq_impl.h"
 
 #define WORKER_STAMP	"run/worker"
+#define BUSY_MS		16
 
 int
 idq_reap_one(struct idq *q, struct job *j, const char *path)
@@ -134,6 +136,7 @@ struct promotion {
 	struct idq	*q;
 	int64_t		 now;
 	int64_t		 next;		/* the earliest still to come */
+	bool		 busy;		/* one that is due was locked */
 	char		 folder[PATH_SIZE];	/* of it */
 };
 
@@ -155,7 +158,7 @@ promote_entry(void *arg, const char *folder, const struct dirent *e,
 		return 0;
 	}
 	snprintf(path, sizeof(path), "%s/%.*s", folder, NEW_LEN, e->d_name);
-	if ((r = idq_job_take(w->q, path, n->hash, NULL, &j)) == 1) {
+	if ((r = idq_job_take(w->q, path, n->hash, &w->busy, &j)) == 1) {
 		r = j.whole ? idq_settle(w->q, &j, path) : 0;
 		idq_job_unlock(&j);
 		idq_job_close(&j);
@@ -169,11 +172,20 @@ int
 idq_promote(struct idq *q, int64_t *next)
 {
 	struct promotion w = { .q = q, .now = idq_now() };
+	struct timespec pause = { 0, 0 };
+	int r;
 
-	if (idq_walk(q, PL_WAIT, promote_entry, &w) == -1)
+	/* An adder's lock outlives its rename by an instant. */
+	for (int ms = 1; (r = idq_walk(q, PL_WAIT, promote_entry, &w)) != -1 &&
+	    w.busy && ms <= BUSY_MS; ms *= 2) {
+		pause.tv_nsec = ms * 1000000L;
+		nanosleep(&pause, NULL);
+		w = (struct promotion){ .q = q, .now = idq_now() };
+	}
+	if (r == -1)
 		return -1;
 	if (next != NULL)
-		*next = w.next;
+		*next = w.busy ? idq_now() + BUSY_MS * 4000 : w.next;
 	return 0;
 }
 

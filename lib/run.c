@@ -118,14 +118,10 @@ claim(struct run *r)
 static int
 open_signals(struct idq *q, sigset_t *old)
 {
-	static const int sigs[] = { SIGCHLD, SIGTERM, SIGHUP, SIGINT,
-	    SIGQUIT };
 	sigset_t mask;
 	int fd;
 
-	sigemptyset(&mask);
-	for (size_t i = 0; i < NITEMS(sigs); i++)
-		sigaddset(&mask, sigs[i]);
+	idq_signals(&mask, true);
 	sigprocmask(SIG_BLOCK, &mask, old);
 	if ((fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK)) == -1)
 		return idq_errno(q, "signalfd");
@@ -162,22 +158,27 @@ look_asked(struct run *r, int ino)
 	char buf[4096];
 	bool any = false;
 
+	/* Without inotify at every turn, which then comes each second. */
 	while (ino != -1 && read(ino, buf, sizeof(buf)) > 0)
 		any = true;
-	if (any && idq_asked(r->q, r->child.job.pub.id) == 2)
+	if ((any || ino == -1) && idq_asked(r->q, r->child.job.pub.id) == 2)
 		idq_child_end(r->q, &r->child, WHY_ASKED);
 }
 
 static int
 wait_child(struct run *r, int sigfd)
 {
-	int ino = watch_asked(r->q), status;
+	int ino = watch_asked(r->q), status = 0;
 	struct pollfd fds[2] = { { .fd = sigfd, .events = POLLIN },
 	    { .fd = ino, .events = POLLIN } };
 	int64_t wait;
 
-	while (waitpid(r->child.pids.command, &status, WNOHANG) == 0) {
+	/* A wish that came before the watch. */
+	look_asked(r, -1);
+	while (!idq_child_wait(&r->child, &status)) {
 		wait = idq_child_tick(r->q, &r->child);
+		if (ino == -1 && (wait == -1 || wait > IDQ_SECOND))
+			wait = IDQ_SECOND;
 		poll(fds, 2, wait == -1 ? -1 : (int)((wait + 999) / 1000));
 		pass_on(r, sigfd);
 		look_asked(r, ino);

@@ -22,6 +22,7 @@
 #define RUN		1024			/* names kept */
 #define RESCAN		IDQ_MINUTE
 #define SOON		(50 * IDQ_SECOND / 1000)	/* a busy job again */
+#define PAUSE		(10 * IDQ_SECOND)	/* when nothing can start */
 #define SINGLE		"run/single"
 
 struct slot {
@@ -48,9 +49,11 @@ struct worker {
 	bool		 stopping;
 	bool		 started_one;
 	bool		 stuck;		/* the end of a job cannot be written */
+	bool		 told;		/* and somebody knows */
 	int64_t		 stop_at;	/* when to end the commands; 0: not */
 	int64_t		 rescan_at;
 	int64_t		 soon_at;	/* 0: not */
+	int64_t		 not_before;	/* to start nothing */
 	int64_t		 next_due;	/* wall clock; 0: none */
 	int		 code;		/* that it ends with */
 	char		*msg;
@@ -116,19 +119,32 @@ watch(struct worker *w, const char *path, uint32_t mask)
 }
 
 static void
+no_inotify(struct worker *w)
+{
+	idq_notice(w->q, "no inotify (%s): looking each second",
+	    strerror(errno));
+}
+
+static void
 watch_queue(struct worker *w)
 {
 	w->ino = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (w->ino == -1) {
-		idq_notice(w->q, "no inotify (%s): looking each second",
-		    strerror(errno));
+		no_inotify(w);
 		return;
 	}
+	/* All that arrives is renamed; our own opens must not wake us. */
 	w->wd_asked = watch(w, "asked", IN_MOVED_TO);
-	if (w->opt->mode != IDQ_FOLLOW)
-		return;
-	w->wd_new = watch(w, "new", IN_MOVED_TO | IN_CLOSE_WRITE);
-	watch(w, "wait", IN_CREATE | IN_MOVED_TO);
+	if (w->opt->mode == IDQ_FOLLOW) {
+		w->wd_new = watch(w, "new", IN_MOVED_TO);
+		watch(w, "wait", IN_CREATE | IN_MOVED_TO);
+	}
+	if (w->wd_asked == -1 ||
+	    (w->opt->mode == IDQ_FOLLOW && w->wd_new == -1)) {
+		no_inotify(w);
+		close(w->ino);
+		w->ino = -1;
+	}
 }
 
 /* The folders of this minute and the next; later ones come with a rescan. */
@@ -143,7 +159,7 @@ watch_minutes(struct worker *w)
 	for (int i = 0; i < 2; i++) {
 		idq_due_format(now + i * IDQ_MINUTE, due);
 		snprintf(path, sizeof(path), "wait/%.*s", MINUTE_LEN, due);
-		watch(w, path, IN_MOVED_TO | IN_CLOSE_WRITE);
+		watch(w, path, IN_MOVED_TO);
 	}
 }
 
@@ -152,11 +168,7 @@ start_up(struct worker *w)
 {
 	sigset_t mask;
 
-	sigemptyset(&mask);
-	sigaddset(&mask, SIGCHLD);
-	sigaddset(&mask, SIGTERM);
-	sigaddset(&mask, SIGINT);
-	sigaddset(&mask, SIGHUP);
+	idq_signals(&mask, false);
 	sigprocmask(SIG_BLOCK, &mask, &w->old_mask);
 	w->sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (w->sigfd == -1)
@@ -194,20 +206,18 @@ static void
 write_end(struct worker *w, struct slot *s)
 {
 	if (idq_child_ended(w->q, &s->child, s->status) == -1) {
-		if (!w->stuck)
+		if (!w->told)
 			idq_notice(w->q, "%s: the end of a job cannot be "
 			    "written, trying again: %s", w->q->path,
 			    w->q->msg);
-		w->stuck = true;
+		w->told = true;
 		if (!w->q->sync_failed)
 			return;
 		/* Never sync that again: what is on disk is unknown. */
 		w->q->code = EX_IOERR;
 		keep_error(w);
-	} else {
-		w->stuck = false;
+	} else
 		report(w, &s->child.job);
-	}
 	idq_job_close(&s->child.job);
 	s->used = s->ended = false;
 	w->running--;
@@ -217,14 +227,17 @@ write_end(struct worker *w, struct slot *s)
 static void
 collect(struct worker *w)
 {
+	w->told = w->stuck;
+	w->stuck = false;
 	for (unsigned int i = 0; i < w->opt->jobs; i++) {
 		struct slot *s = &w->slots[i];
 
-		if (s->used && !s->ended && waitpid(s->child.pids.command,
-		    &s->status, WNOHANG) > 0)
-			s->ended = true;
+		if (s->used && !s->ended)
+			s->ended = idq_child_wait(&s->child, &s->status);
 		if (s->used && s->ended)
 			write_end(w, s);
+		if (s->used && s->ended)
+			w->stuck = true;
 	}
 }
 
@@ -299,6 +312,14 @@ free_slot(struct worker *w)
 	return NULL;
 }
 
+/* Whatever wakes us, our own renames too, start nothing for a while. */
+static void
+rest(struct worker *w)
+{
+	w->not_before = w->soon_at = idq_ticks() + PAUSE;
+	w->look = false;
+}
+
 /* The command could not be started. */
 static void
 not_started(struct worker *w, struct child *c)
@@ -306,13 +327,15 @@ not_started(struct worker *w, struct child *c)
 	struct idq *q = w->q;
 	int code = q->code;
 
-	if (code == EX_TEMPFAIL || (code != 126 && code != 127)) {
+	if (code == EX_TEMPFAIL) {
 		idq_notice(q, "%s: %s", c->job.pub.key, q->msg);
-		w->soon_at = idq_ticks() + IDQ_SECOND;
-		w->look = false;
-	} else if (w->opt->argv == NULL) {
-		/* The job's own command: its attempt. */
-		if (idq_finish(q, &c->job, HOW_EXIT, code, false) == 0) {
+		rest(w);
+	} else if (w->opt->argv == NULL || (code != 126 && code != 127)) {
+		/* The job's own command, or its arguments: its attempt. */
+		if (code != 126 && code != 127)
+			idq_notice(q, "%s: %s", c->job.pub.key, q->msg);
+		if (idq_finish(q, &c->job, HOW_EXIT,
+		    code == 127 ? 127 : 126, false) == 0) {
 			report(w, &c->job);
 			return;
 		}
@@ -369,6 +392,8 @@ fill_slots(struct worker *w)
 	struct slot *s;
 	int r;
 
+	if (idq_ticks() < w->not_before)
+		w->look = false;
 	while (w->look && !w->stopping && !w->stuck &&
 	    !(w->opt->mode == IDQ_ONCE && w->started_one) &&
 	    (s = free_slot(w)) != NULL) {
@@ -377,7 +402,7 @@ fill_slots(struct worker *w)
 		    w->opt->mode == IDQ_FOLLOW) {
 			/* A full disk, say: a follower outlives it. */
 			idq_notice(w->q, "%s", w->q->msg);
-			w->look = false;
+			rest(w);
 			return;
 		}
 		if (r == -1) {
@@ -392,6 +417,8 @@ fill_slots(struct worker *w)
 		}
 		w->started_one = true;
 		start(w, s);
+		if (w->opt->mode == IDQ_ONCE)
+			w->look = false;
 	}
 }
 
@@ -449,9 +476,9 @@ tick(struct worker *w)
 		sooner(&wait, w->rescan_at - now);
 		if (w->next_due != 0)
 			sooner(&wait, w->next_due - idq_now());
-		if (w->soon_at != 0)
-			sooner(&wait, w->soon_at - now);
 	}
+	if (w->soon_at != 0)
+		sooner(&wait, w->soon_at - now);
 	return wait;
 }
 
@@ -483,7 +510,8 @@ is_over(const struct worker *w)
 		return true;
 	if (w->opt->mode == IDQ_ONCE && w->started_one)
 		return true;
-	return w->opt->mode != IDQ_FOLLOW && !w->look;
+	return w->opt->mode != IDQ_FOLLOW && !w->look &&
+	    idq_ticks() >= w->not_before;
 }
 
 static void

@@ -1718,3 +1718,11 @@ on_terminal() {
 		grep -qE -- "(^| )${option}[ ,]" <<<"$output"
 	done
 }
+
+@test "add: an argument that no command can be given is wrong usage" {
+	long=$(head -c 131072 /dev/zero | tr '\0' x)
+	run -64 --separate-stderr idq add --batch --json-lines \
+	    <<<"{\"key\":\"a\",\"args\":[\"$long\"]}"
+	[[ $stderr == *'128 KiB or longer' ]]
+	[ "$(jobs_on_disk)" -eq 0 ]
+}

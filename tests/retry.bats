@@ -185,3 +185,12 @@ is_due() {
 	idq retry a
 	is "$(idq log a | cut -f2 | tail -n 1)" retried
 }
+
+@test "retry: a job whose last lease ran out is due again, not failed" {
+	need faketime
+	idq add -k a --attempts 1
+	idq claim --lease 1m >/dev/null
+	run -0 --separate-stderr at +1h idq retry a
+	[ "$output" = '' ]
+	[ "$(state_of a)" = new ]
+}

@@ -1037,3 +1037,50 @@ done	$(hash_of good)	1	good" \
 	is "$(cat "$queue"/log/* | grep -o 'pid=[0-9]*' | sort -u | wc -l)" 3
 	is "$(cat spawn.out spawn.err)" ''
 }
+
+@test "work: --once with -j ends with its one job" {
+	idq add -k a
+	idq add -k b
+	run -0 --separate-stderr timeout 10 idq work --once -j 4 -- true
+	expect 0 ''
+	is "$(find "$queue/done" -type f | wc -l)" 1
+}
+
+@test "work: a file that is no job does not keep a follower awake" {
+	idq add -k a
+	printf junk >"$queue/new/20260101T000000.000000Z.$(hash_of x).0123456789abcdef"
+	spawn idq work -- true
+	wait_for '[ "$(state_of a)" = done ]'
+	idq add -k b
+	wait_for '[ "$(state_of b)" = done ]'
+	# It is named when a claim finds it, which is some times and not thousands.
+	[ "$(wc -l <spawn.err)" -lt 50 ]
+}
+
+@test "work: an ignored SIGCHLD loses no end, and an ignored SIGHUP does not stop it" {
+	idq add -k a
+	run -0 --separate-stderr timeout 10 sh -c \
+	    'trap "" CHLD; exec idq work --drain -- true'
+	expect 0 ''
+	is "$(state_of a)" 'done'
+	spawn sh -c 'trap "" HUP; exec idq work -- true'
+	idq add -k b
+	wait_for '[ "$(state_of b)" = done ]'
+	kill -HUP "$spawned_pid"
+	idq add -k c
+	wait_for '[ "$(state_of c)" = done ]'
+}
+
+@test "work: arguments that are too long for a command fail the job, not the worker" {
+	long=$(head -c 100000 /dev/zero | tr '\0' x)
+	printf '{"key":"long","args":["%s"%s]}\n' "$long" \
+	    "$(for _ in 1 2 3 4 5 6 7 8; do printf ',"%s"' "$long"; done)" >line
+	idq add --batch --json-lines <line
+	idq add -k short
+	# So small a stack leaves no room for them.
+	run -0 --separate-stderr bash -c \
+	    'ulimit -s 1024; exec idq work --drain -- touch ran'
+	is "$(state_of short)" 'done'
+	is "$(state_of long)" wait
+	is "$(field exit "$(trail long | tail -n 1)")" 126
+}
