@@ -15,36 +15,6 @@ setup() {
 	queue=$(queue_path)
 }
 
-# header NAME KEY: that field of the job's header.
-header() {
-	sed -n "/^\$/q;s/^$1: //p" "$(key_file "$2")"
-}
-
-# trail KEY: its lines.  The payloads here have none of their own.
-trail() {
-	sed '1,/^$/d' "$(key_file "$1")" | sed 1d
-}
-
-# last KEY: the last of them.
-last() {
-	trail "$1" | tail -n 1
-}
-
-# events KEY: event and number of each line, on one line.
-events() {
-	trail "$1" | cut -d' ' -f2,3 | tr '\n' ' '
-}
-
-# value NAME LINE: of its field NAME=.
-value() {
-	sed -n "s/.* $1=\([^ ]*\).*/\1/p" <<<"$2"
-}
-
-# between STAMP STAMP: seconds from one to the other.
-between() {
-	echo $(($(date -d "$2" +%s) - $(date -d "$1" +%s)))
-}
-
 @test "ack: moves the job to done of the day, and says nothing" {
 	idq add -k a
 	token=$(idq claim)

@@ -23,27 +23,10 @@ teardown() {
 	common_teardown
 }
 
-# mount_at DIR OPTIONS: a file system in memory; skip where there can be none.
-mount_at() {
-	need_root
-	mkdir -p "$1"
-	mount -t tmpfs -o "$2" idqtest "$1" 2>/dev/null ||
-	    skip "no file system can be mounted here"
-	mounted=$1
-}
-
 # broken NAME <C: a library to preload.
 broken() {
 	need cc
 	cc -shared -fPIC -x c -o "$1.so" -
-}
-
-# on UTC-TIME COMMAND...: run it then, whatever TZ is.
-on() {
-	local offset=$(($(date -d "$1" +%s) - $(date +%s)))
-
-	shift
-	at "$(printf %+d "$offset")" "$@"
 }
 
 # header NAME KEY [QUEUE]: that field of the job's header.
@@ -54,15 +37,6 @@ header() {
 # fields KEY: the names of its header, in order, on one line.
 fields() {
 	sed -n 's/^\([A-Z][a-z-]*\): .*/\1/p;/^$/q' "$(key_file "$1")" | xargs
-}
-
-# payload KEY: what stands between header and trail, found without idq.
-payload() {
-	local file
-
-	file=$(key_file "$1")
-	tail -c "+$(($(sed '/^$/q' "$file" | wc -c) + 1))" "$file" |
-	    head -c "$((10#$(header Length "$1")))"
 }
 
 # behind KEY: what stands behind the payload.
@@ -77,29 +51,6 @@ behind() {
 # last KEY: the last line of its trail.
 last() {
 	tail -n 1 "$(key_file "$1")"
-}
-
-# value NAME LINE: of its field NAME=.
-value() {
-	sed -n "s/.* $1=\([^ ]*\).*/\1/p" <<<"$2"
-}
-
-# between STAMP STAMP: seconds from one to the other.
-between() {
-	echo $(($(date -d "$2" +%s) - $(date -d "$1" +%s)))
-}
-
-# dups KEY: how many, from the file's length.
-dups() {
-	local h file
-
-	h=$(hash_of "$1")
-	file=$queue/dups/${h:0:2}/$h.$(header Id "$1")
-	if [ -e "$file" ]; then
-		echo $(($(stat -c %s "$file") / 28))
-	else
-		echo 0
-	fi
 }
 
 # jobs: how many files there are in keys, tmp and the state folders.

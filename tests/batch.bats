@@ -23,47 +23,6 @@ teardown() {
 	common_teardown
 }
 
-# mount_at DIR OPTIONS: a file system in memory; skip where there can be none.
-mount_at() {
-	need_root
-	mkdir -p "$1"
-	mount -t tmpfs -o "$2" idqtest "$1" 2>/dev/null ||
-	    skip "no file system can be mounted here"
-	mounted=$1
-}
-
-# header NAME KEY: that field of the job's header.
-header() {
-	sed -n "/^\$/q;s/^$1: //p" "$(key_file "$2")"
-}
-
-# payload KEY: what stands between header and trail, found without idq.
-payload() {
-	local file
-
-	file=$(key_file "$1")
-	tail -c "+$(($(sed '/^$/q' "$file" | wc -c) + 1))" "$file" |
-	    head -c "$((10#$(header Length "$1")))"
-}
-
-# between STAMP STAMP: seconds from one to the other.
-between() {
-	echo $(($(date -d "$2" +%s) - $(date -d "$1" +%s)))
-}
-
-# dups KEY: how many, from the file's length.
-dups() {
-	local h file
-
-	h=$(hash_of "$1")
-	file=$queue/dups/${h:0:2}/$h.$(header Id "$1")
-	if [ -e "$file" ]; then
-		echo $(($(stat -c %s "$file") / 28))
-	else
-		echo 0
-	fi
-}
-
 # in_new: how many jobs there are.
 in_new() {
 	find "$queue/new" -type f | wc -l
@@ -72,14 +31,6 @@ in_new() {
 # results: fields 1, 3, 5 and 6 of the -v lines of the last run.
 results() {
 	cut -f1,3,5,6 <<<"$output"
-}
-
-# on UTC-TIME COMMAND...: run it then, whatever TZ is.
-on() {
-	local offset=$(($(date -d "$1" +%s) - $(date +%s)))
-
-	shift
-	at "$(printf %+d "$offset")" "$@"
 }
 
 #

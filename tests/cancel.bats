@@ -31,23 +31,12 @@ teardown() {
 	common_teardown
 }
 
-is() {
-	[ "$1" = "$2" ] || {
-		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
-		return 1
-	}
-}
-
 trail() {
 	awk 'body && n++ > 0 { print } /^$/ { body = 1 }' "$(key_file "$1")"
 }
 
 events() {
 	trail "$1" | cut -d' ' -f2,3
-}
-
-id_of() {
-	sed -n 's/^Id: //p;/^$/q' "$(key_file "$1")"
 }
 
 # worker [OPTION...]: start one that runs the blocker.
@@ -59,18 +48,6 @@ worker() {
 	worker=$spawned_pid
 	wait_for "[ \"\$(wc -l <started)\" -gt $n ]"
 	command=$(tail -n 1 started | cut -d' ' -f1)
-}
-
-# gone PID...: no such process any more, but perhaps a zombie.
-gone() {
-	local pid
-
-	for pid in "$@"; do
-		case $(ps -o stat= -p "$pid") in
-		'' | Z*) ;;
-		*) return 1 ;;
-		esac
-	done
 }
 
 kill_worker() {

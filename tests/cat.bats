@@ -14,13 +14,6 @@ setup() {
 	queue=$(queue_path)
 }
 
-is() {
-	[ "$1" = "$2" ] || {
-		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
-		return 1
-	}
-}
-
 @test "cat: any bytes, and not one more" {
 	printf 'a\0b\377\r\n\n2026-11-23T20:35:00.123456Z done 1 exit=0 release=never' \
 	    >bytes

@@ -22,40 +22,6 @@ teardown() {
 	common_teardown
 }
 
-# mount_at DIR OPTIONS: a file system in memory; skip where there can be none.
-mount_at() {
-	need_root
-	mkdir -p "$1"
-	mount -t tmpfs -o "$2" idqtest "$1" 2>/dev/null ||
-	    skip "no file system can be mounted here"
-	mounted=$1
-}
-
-# header NAME KEY: that field of the job's header.
-header() {
-	sed -n "/^\$/q;s/^$1: //p" "$(key_file "$2")"
-}
-
-# trail KEY: its lines.  The payloads here have none of their own.
-trail() {
-	sed '1,/^$/d' "$(key_file "$1")" | sed 1d
-}
-
-# events KEY: event and number of each line, on one line.
-events() {
-	trail "$1" | cut -d' ' -f2,3 | tr '\n' ' '
-}
-
-# value NAME LINE: of its field NAME=.
-value() {
-	sed -n "s/.* $1=\([^ ]*\).*/\1/p" <<<"$2"
-}
-
-# between STAMP STAMP: seconds from one to the other.
-between() {
-	echo $(($(date -d "$2" +%s) - $(date -d "$1" +%s)))
-}
-
 # token_of KEY N: the token of its Nth claim.
 token_of() {
 	printf '%s.%s.%d\n' "$(hash_of "$1")" "$(header Id "$1")" "$2"

@@ -14,13 +14,6 @@ setup() {
 	queue=$(queue_path)
 }
 
-is() {
-	[ "$1" = "$2" ] || {
-		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
-		return 1
-	}
-}
-
 # finished KEY EXIT: a job whose command exited so.
 finished() {
 	idq add -k "$1"

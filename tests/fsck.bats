@@ -20,19 +20,6 @@ teardown() {
 	common_teardown
 }
 
-is() {
-	[ "$1" = "$2" ] || {
-		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
-		return 1
-	}
-}
-
-# ended KEY EXIT: a job whose command exited so.
-ended() {
-	idq add -k "$1"
-	idq work --drain -- sh -c "exit $2" 2>>stderr
-}
-
 # one_of_each: a job in each state, with that for a key.
 one_of_each() {
 	ended 'done' 0
@@ -52,10 +39,6 @@ one_of_each() {
 name_of() {
 	(cd "$queue" && find new wait cur hold failed 'done' cancelled \
 	    expired -name "*$(hash_of "$1").*")
-}
-
-id_of() {
-	sed -n 's/^Id: //p;/^$/q' "$(key_file "$1")"
 }
 
 # key_name KEY: keys/HH/H of it.

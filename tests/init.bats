@@ -15,15 +15,6 @@ teardown() {
 	common_teardown
 }
 
-# mount_at DIR OPTIONS: a file system in memory; skip where there can be none.
-mount_at() {
-	need_root
-	mkdir -p "$1"
-	mount -t tmpfs -o "$2" idqtest "$1" 2>/dev/null ||
-	    skip "no file system can be mounted here"
-	mounted=$1
-}
-
 # modes DIR: each mode that is below it, and the type that has it.
 modes() {
 	find "$1" -printf '%y %m\n' | LC_ALL=C sort -u

@@ -21,14 +21,6 @@ line() {
 	printf '%s\t%s\n' "$(hash_of "$1")" "$1"
 }
 
-# on UTC-TIME COMMAND...: run it then, whatever TZ is.
-on() {
-	local offset=$(($(date -d "$1" +%s) - $(date +%s)))
-
-	shift
-	at "$(printf %+d "$offset")" "$@"
-}
-
 # repeat N STRING
 repeat() {
 	local i

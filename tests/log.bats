@@ -14,24 +14,9 @@ setup() {
 	queue=$(queue_path)
 }
 
-is() {
-	[ "$1" = "$2" ] || {
-		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
-		return 1
-	}
-}
-
-terminal() {
-	script -qec "$1" /dev/null </dev/null | tr -d '\r'
-}
-
 # events [KEY...]: of the log, on one line.
 events() {
 	idq log "$@" | cut -f2 | tr '\n' ' '
-}
-
-id_of() {
-	sed -n 's/^Id: //p;/^$/q' "$(key_file "$1")"
 }
 
 # life: two jobs with all that can happen to them.

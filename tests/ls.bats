@@ -14,13 +14,6 @@ setup() {
 	queue=$(queue_path)
 }
 
-is() {
-	[ "$1" = "$2" ] || {
-		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
-		return 1
-	}
-}
-
 # one_of_each: a job in each state, with that for a key.
 one_of_each() {
 	idq add -k 'done'

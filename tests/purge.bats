@@ -15,19 +15,6 @@ setup() {
 	queue=$(queue_path)
 }
 
-is() {
-	[ "$1" = "$2" ] || {
-		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
-		return 1
-	}
-}
-
-# ended KEY EXIT: a job whose command exited so.
-ended() {
-	idq add -k "$1"
-	idq work --drain -- sh -c "exit $2" 2>>stderr
-}
-
 # one_of_each: four finished jobs with a duplicate each, and four unfinished.
 one_of_each() {
 	ended 'done' 0

@@ -112,11 +112,6 @@ state_name() {
 	    -name "*$(hash_of "$1").*" | sed "s|^|$queue/|")
 }
 
-# id_of KEY: the job's id.
-id_of() {
-	sed -n 's/^Id: //p;/^$/q' "$(key_file "$1")"
-}
-
 # move KEY PATH: its state name, by hand.
 move() {
 	mv "$(state_name "$1")" "$queue/$2"
@@ -137,13 +132,6 @@ sound() {
 	command -v python3 >/dev/null || return 0
 	python3 -B "$top/tests/crash/invariants.py" --settled --runs runs \
 	    "$queue"
-}
-
-is() {
-	[ "$1" = "$2" ] || {
-		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
-		return 1
-	}
 }
 
 #

@@ -14,25 +14,12 @@ setup() {
 	queue=$(queue_path)
 }
 
-is() {
-	[ "$1" = "$2" ] || {
-		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
-		return 1
-	}
-}
-
 trail() {
 	awk 'body && n++ > 0 { print } /^$/ { body = 1 }' "$(key_file "$1")"
 }
 
 events() {
 	trail "$1" | cut -d' ' -f2,3
-}
-
-# ended KEY EXIT: a job whose command exited so.
-ended() {
-	idq add -k "$1"
-	idq work --drain -- sh -c "exit $2" 2>>stderr
 }
 
 # is_due KEY: it stands in new/ with the due time of its last line, its stamp.

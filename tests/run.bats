@@ -26,13 +26,6 @@ teardown() {
 	common_teardown
 }
 
-is() {
-	[ "$1" = "$2" ] || {
-		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
-		return 1
-	}
-}
-
 # trail KEY: its lines.
 trail() {
 	awk 'body && n++ > 0 { print } /^$/ { body = 1 }' "$(key_file "$1" run)"
@@ -40,11 +33,6 @@ trail() {
 
 events() {
 	trail "$1" | cut -d' ' -f2,3
-}
-
-# field NAME LINE: the value of NAME=VALUE in it.
-field() {
-	sed -n "s/.* $1=\([^ ]*\).*/\1/p" <<<"$2 "
 }
 
 @test "run: the first one runs the command, the second one nothing" {

@@ -23,13 +23,6 @@ teardown() {
 	common_teardown
 }
 
-is() {
-	[ "$1" = "$2" ] || {
-		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
-		return 1
-	}
-}
-
 # is_field FIELD VALUE [KEY]
 is_field() {
 	run -0 --separate-stderr idq show --field "$1" "${3-a}"
@@ -44,10 +37,6 @@ header() {
 # value NAME LINE: of NAME=VALUE in it.
 value() {
 	sed -n "s/.* $1=\([^ ]*\).*/\1/p" <<<"$2 "
-}
-
-terminal() {
-	script -qec "$1" /dev/null </dev/null | tr -d '\r'
 }
 
 @test "show: each field of a pending job" {

@@ -13,13 +13,6 @@ load helpers/common
 # Nothing of this name is in a default spool.
 name=idq-test-$$
 
-is() {
-	[ "$1" = "$2" ] || {
-		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
-		return 1
-	}
-}
-
 # no_queue PATH NAME: each verb refuses the queue called NAME, and says that it
 # looked for PATH, and what to do.
 no_queue() {
@@ -82,6 +75,9 @@ in_private() {
 @test "spools: the worker of a queue without jobs says so once an hour" {
 	need faketime
 	idq init -q calls
+	# A crontab's worker may come a moment before its first add.
+	run -0 --separate-stderr idq work -q calls --drain -- true
+	expect 0 ''
 	for at in +0 +2h; do
 		run -0 --separate-stderr at "$at" idq work -q calls --drain -- true
 		is "$output" ''
@@ -95,6 +91,13 @@ in_private() {
 	expect 0 ''
 	run -0 --separate-stderr at +8h idq work -q calls --drain -- true
 	expect 0 ''
+}
+
+@test "spools: a worker that follows a queue without jobs says so at once" {
+	idq init -q calls
+	spawn idq work -q calls -- true
+	wait_for '[ -s spawn.err ]'
+	is "$(cat spawn.err)" "idq: work: $IDQ_SPOOL/calls: no job was ever added to this queue"
 }
 
 @test "spools: IDQ_SPOOL differs, and the queue has a name" {

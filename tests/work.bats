@@ -30,13 +30,6 @@ teardown() {
 	common_teardown
 }
 
-is() {
-	[ "$1" = "$2" ] || {
-		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
-		return 1
-	}
-}
-
 # files DIR...: what is in these of the queue.
 files() {
 	(cd "$queue" && find "$@" -type f)
@@ -50,11 +43,6 @@ trail() {
 # events KEY: the trail's events and numbers, one a line.
 events() {
 	trail "$1" | cut -d' ' -f2,3
-}
-
-# field NAME LINE: the value of NAME=VALUE in it.
-field() {
-	sed -n "s/.* $1=\([^ ]*\).*/\1/p" <<<"$2 "
 }
 
 # microseconds STAMP
@@ -84,18 +72,6 @@ follower() {
 	worker=$spawned_pid
 	idq add -k follower
 	wait_for '[ "$(state_of follower)" = "done" ]'
-}
-
-# gone PID...: no such process any more, but perhaps a zombie.
-gone() {
-	local pid
-
-	for pid in "$@"; do
-		case $(ps -o stat= -p "$pid") in
-		'' | Z*) ;;
-		*) return 1 ;;
-		esac
-	done
 }
 
 # arrived PID: it has taken the signals that were sent to it.

@@ -160,3 +160,122 @@ as_user() {
 	PATH=$BATS_TEST_TMPDIR/bin:$PATH \
 	    setpriv --reuid="$uid" --regid="$uid" --clear-groups -- "$@"
 }
+
+# between STAMP STAMP: seconds from one to the other.
+between() {
+	echo $(($(date -d "$2" +%s) - $(date -d "$1" +%s)))
+}
+
+# compact STAMP: without punctuation, as in names.
+compact() {
+	tr -d ':-' <<<"$1"
+}
+
+# dups KEY: how many, from the file's length.
+dups() {
+	local h file
+
+	h=$(hash_of "$1")
+	# $queue is the test's.
+	# shellcheck disable=SC2154
+	file=$queue/dups/${h:0:2}/$h.$(header Id "$1")
+	if [ -e "$file" ]; then
+		echo $(($(stat -c %s "$file") / 28))
+	else
+		echo 0
+	fi
+}
+
+# ended KEY EXIT: a job whose command exited so.
+ended() {
+	idq add -k "$1"
+	idq work --drain -- sh -c "exit $2" 2>>stderr
+}
+
+# events KEY: event and number of each line, on one line.
+events() {
+	trail "$1" | cut -d' ' -f2,3 | tr '\n' ' '
+}
+
+# field NAME LINE: the value of NAME=VALUE in it.
+field() {
+	sed -n "s/.* $1=\([^ ]*\).*/\1/p" <<<"$2 "
+}
+
+# gone PID...: no such process any more, but perhaps a zombie.
+gone() {
+	local pid
+
+	for pid in "$@"; do
+		case $(ps -o stat= -p "$pid") in
+		'' | Z*) ;;
+		*) return 1 ;;
+		esac
+	done
+}
+
+# header NAME KEY: that field of the job's header.
+header() {
+	sed -n "/^\$/q;s/^$1: //p" "$(key_file "$2")"
+}
+
+# id_of KEY: the job's id.
+id_of() {
+	sed -n 's/^Id: //p;/^$/q' "$(key_file "$1")"
+}
+
+# is GOT EXPECTED: the same text, else both are shown.
+is() {
+	[ "$1" = "$2" ] || {
+		printf 'is:       %s\nexpected: %s\n' "$1" "$2"
+		return 1
+	}
+}
+
+# last KEY: the last line of its trail.
+last() {
+	trail "$1" | tail -n 1
+}
+
+# mount_at DIR OPTIONS: a file system in memory; skip where there can be none.
+mount_at() {
+	need_root
+	mkdir -p "$1"
+	mount -t tmpfs -o "$2" idqtest "$1" 2>/dev/null ||
+	    skip "no file system can be mounted here"
+	# For the teardown of the test.
+	# shellcheck disable=SC2034
+	mounted=$1
+}
+
+# on UTC-TIME COMMAND...: run it then, whatever TZ is.
+on() {
+	local offset=$(($(date -d "$1" +%s) - $(date +%s)))
+
+	shift
+	at "$(printf %+d "$offset")" "$@"
+}
+
+# payload KEY: what stands between header and trail, found without idq.
+payload() {
+	local file
+
+	file=$(key_file "$1")
+	tail -c "+$(($(sed '/^$/q' "$file" | wc -c) + 1))" "$file" |
+	    head -c "$((10#$(header Length "$1")))"
+}
+
+# terminal COMMAND: what it prints on a terminal.
+terminal() {
+	script -qec "$1" /dev/null </dev/null | tr -d '\r'
+}
+
+# trail KEY: its lines.  The payloads here have none of their own.
+trail() {
+	sed '1,/^$/d' "$(key_file "$1")" | sed 1d
+}
+
+# value NAME LINE: of its field NAME=.
+value() {
+	sed -n "s/.* $1=\([^ ]*\).*/\1/p" <<<"$2"
+}
