@@ -47,6 +47,7 @@ LIB_SRCS = \
 	lib/log.c \
 	lib/move.c \
 	lib/name.c \
+	lib/new.c \
 	lib/operate.c \
 	lib/order.c \
 	lib/pid.c \

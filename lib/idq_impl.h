@@ -292,6 +292,38 @@ enum {
 };
 int	 idq_holder(struct idq *, const struct asking *, struct job *);
 
+/* new.c: one add on its way, and its file. */
+enum step {
+	STEP_FAILED,
+	STEP_ANSWERED,			/* a duplicate or a mismatch */
+	STEP_LINKED,			/* has its key, not yet synced */
+	STEP_OWN,			/* duplicate of one of this group */
+	STEP_PUT_OFF			/* a living adder holds the key */
+};
+
+/* One add on its way. */
+struct adding {
+	const struct idq_add *req;
+	struct idq_added *res;
+	enum step	 step;
+	int64_t		 now;
+	struct job	 file;		/* its pub borrows from req */
+	char		*by;
+	char		*memory;	/* payload read from req->fd */
+	const void	*payload;
+	bool		 spooled;	/* payload and header are in tmp/ID */
+	bool		 too_late;	/* past its own deadline */
+	size_t		 own;		/* STEP_OWN: which */
+};
+
+/* Take what was asked; a long payload of unknown end is in tmp/ID after that. */
+int	 idq_new_prepare(struct idq *, struct adding *);
+/* Write tmp/ID, locked, unless it is there already. */
+int	 idq_new_write(struct idq *, struct adding *);
+/* Close tmp/ID and remove what is left of it there. */
+void	 idq_new_discard(struct idq *, struct adding *);
+void	 idq_new_free(struct adding *);
+
 /* add.c */
 /*
  * Add the job of an `idq run': 1 and the job in *j, locked, synced and still
