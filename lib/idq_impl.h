@@ -316,7 +316,7 @@ struct adding {
 	size_t		 own;		/* STEP_OWN: which */
 };
 
-/* Take what was asked; a long payload of unknown end is in tmp/ID after that. */
+/* Take what was asked; a long payload of unknown end is then in tmp/ID. */
 int	 idq_new_prepare(struct idq *, struct adding *);
 /* Write tmp/ID, locked, unless it is there already. */
 int	 idq_new_write(struct idq *, struct adding *);

@@ -91,10 +91,10 @@ try_create(struct idq *q, struct adding *a)
 	if ((r = idq_job_lock(q, j, LOCK_WAIT)) == 0)
 		return idq_error(q, EX_TEMPFAIL, "%s/%s: is locked", q->path,
 		    j->pub.path);
-	if (r == 1 && fstat(j->fd, &st) == -1)
-		r = idq_errno(q, "%s/%s", q->path, j->pub.path);
 	if (r == -1)
 		return -1;
+	if (fstat(j->fd, &st) == -1)
+		return idq_errno(q, "%s/%s", q->path, j->pub.path);
 	j->dev = st.st_dev;
 	j->ino = st.st_ino;
 	return st.st_nlink > 0;
