@@ -93,10 +93,11 @@ write_tmp(struct idq *q, const char *tmp, const char *text, bool sync)
 		if (fd == -1)
 			return -1;
 		/* Locked until it has its name; a reaper may be quicker. */
-		r = flock(fd, LOCK_EX);
-		if (r == 0)
-			r = fstat(fd, &st);
-		if (r == -1 || st.st_nlink > 0)
+		r = -1;
+		if (flock(fd, LOCK_EX) == -1 || fstat(fd, &st) == -1)
+			break;
+		r = 0;
+		if (st.st_nlink > 0)
 			break;
 		close(fd);
 	}
