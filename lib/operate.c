@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "idq_impl.h"
+
+#define PID_TRIES	50		/* of 10 ms */
 
 /* An unfinished add is completed first: 1, 0 it is gone, -1. */
 static int
@@ -100,10 +103,15 @@ is_locked(struct idq *q, const struct job *j)
 static int
 kill_orphan(struct idq *q, struct job *j)
 {
+	const struct timespec pause = { 0, 10000000 };
 	struct pids pids;
 	int r;
 
-	if (idq_pid_read(q, j->pub.id, &pids) == -1)
+	/* A worker notes the pid only once the command runs. */
+	for (int i = 0; (r = idq_pid_read(q, j->pub.id, &pids)) == -1 &&
+	    i < PID_TRIES; i++)
+		nanosleep(&pause, NULL);
+	if (r == -1)
 		return idq_error(q, EX_TEMPFAIL, "is noted as cancelled, but "
 		    "from here nobody can tell whose process it is");
 	if (pids.worker != 0)
