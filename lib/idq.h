@@ -304,10 +304,6 @@ pid_t	 idq_command_pid(struct idq *, const struct idq_job *);
 int	 idq_list(struct idq *, unsigned int states,
 	    int (*each)(void *, struct idq_job *), void *);
 
-/* The queues of the spool PATH by name: EACH gets names; -1 with errno. */
-int	 idq_list_queues(const char *path,
-	    void (*each)(void *, const char *), void *);
-
 /* 1 if a warning called NAME is due: the last was EVERY ago or longer. */
 int	 idq_alarm(struct idq *, const char *name, int64_t every);
 /* When a claim or worker was here last; 0: never. */

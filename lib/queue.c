@@ -411,22 +411,3 @@ idq_never_used(struct idq *q)
 	closedir(d);
 	return empty;
 }
-
-int
-idq_list_queues(const char *path, void (*each)(void *, const char *),
-    void *arg)
-{
-	struct dirent *e;
-	DIR *d = opendir(path);
-	char format[512];
-
-	if (d == NULL)
-		return -1;
-	while ((e = idq_readdir(d)) != NULL) {
-		snprintf(format, sizeof(format), "%s/format", e->d_name);
-		if (faccessat(dirfd(d), format, F_OK, 0) == 0)
-			each(arg, e->d_name);
-	}
-	closedir(d);
-	return 0;
-}
