@@ -50,11 +50,13 @@ LIB_SRCS = \
 	lib/new.c \
 	lib/operate.c \
 	lib/order.c \
+	lib/pause.c \
 	lib/pid.c \
 	lib/purge.c \
 	lib/queue.c \
 	lib/reap.c \
 	lib/run.c \
+	lib/stamp.c \
 	lib/time.c \
 	lib/trail.c \
 	lib/work.c
@@ -89,6 +91,7 @@ CMD_SRCS = \
 	cmd/opt.c \
 	cmd/out.c \
 	cmd/payload.c \
+	cmd/queues.c \
 	cmd/refs.c \
 	cmd/util.c
 

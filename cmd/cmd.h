@@ -39,17 +39,27 @@ enum {
 	OPT_NOT_AFTER, OPT_KEEP, OPT_ATTEMPTS, OPT_ON_CRASH, OPT_REUSE,
 	OPT_PAYLOAD, OPT_BATCH, OPT_JSON, OPT_JSON_LINES, OPT_LEASE, OPT_EXIT,
 	OPT_DRAIN, OPT_ONCE, OPT_TIMEOUT, OPT_SINGLE, OPT_FIELD, OPT_SINCE,
-	OPT_KILL, OPT_OLDER, OPT_VERSION
+	OPT_KILL, OPT_OLDER, OPT_VERSION, OPT_ALL
 };
 
 #define OPT_KEY								\
 	{ 'k', NULL, "PART", "the key; several are joined by /" },	\
 	{ OPT_PER, "per", "PERIOD",					\
 	    "append this hour, day, week, month or year" }
-#define OPT_END								\
-	{ 'q', NULL, "QUEUE", "the queue, a name or a path" },		\
+#define OPT_HELP							\
 	{ 'h', "help", NULL, "print this" },				\
 	{ 0, NULL, NULL, NULL }
+#define OPT_END								\
+	{ 'q', NULL, "QUEUE", "the queue, a name or a path" },		\
+	OPT_HELP
+/* Of a verb that takes several queues, and of one that reads from any. */
+#define QUEUES	"QUEUE..."
+#define OPT_END_SEVERAL							\
+	{ 'q', NULL, QUEUES, "a queue; may be given several times" },	\
+	OPT_HELP
+#define OPT_END_READS							\
+	{ OPT_ALL, "all", NULL, "all queues of the spool" },		\
+	OPT_END_SEVERAL
 
 struct verb {
 	const char	*name;
@@ -70,8 +80,11 @@ int	 next_option(const struct opt *, int argc, char **argv);
  * and, unless MAX is -1, at most MAX of them, called WHAT.
  */
 void	 operands(int *argc, char ***argv, int min, int max, const char *what);
-/* The queue that -q named, or NULL. */
+/* The queue that the last -q named, or NULL. */
 const char *queue_option(void);
+/* All of them, *N; --all counts as none.  The last -q of main is the first. */
+const char *const *queue_options(size_t *n);
+bool	 all_queues(void);		/* --all was given */
 
 /* util.c: words to a person. */
 
@@ -120,6 +133,18 @@ int	 complain_open(struct idq *);
  * alone, which is also the default.
  */
 int	 open_queue(struct idq **, const char *usual, int flags);
+/* The same for the queue NAME; FLAGS as they are. */
+int	 open_named(struct idq **, const char *name, int flags);
+
+/*
+ * queues.c: call EACH with every queue that -q named, all of the spool with
+ * --all, else the default one.  A queue that cannot be opened is told, and the
+ * others follow.  Returns the highest status.
+ */
+int	 each_queue(int flags, int (*each)(void *, struct idq *), void *);
+/* Whether there may be more than one: then what is printed names them. */
+bool	 several_queues(void);
+const char *queue_name(const struct idq *);	/* as -q takes it */
 
 /* refs.c: keys by -k and --per, and lists of them. */
 struct key_opts {

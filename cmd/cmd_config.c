@@ -29,6 +29,7 @@ is_duration(const char *s)
 	int64_t d;
 
 	return strcmp(s, "none") == 0 || strcmp(s, "forever") == 0 ||
+	    strcmp(s, "off") == 0 ||
 	    idq_duration_parse(s, &d) == 0;
 }
 
@@ -36,10 +37,14 @@ is_duration(const char *s)
 static const char *
 other_word(const char *name)
 {
-	if (strncmp(name, "keep", 4) == 0)
-		return "forever";
-	return strcmp(name, "backoff") == 0 || strcmp(name, "grace") == 0 ||
-	    strcmp(name, "lease") == 0 ? NULL : "none";
+	static const char *const without[] = { "backoff", "grace", "lease",
+	    "group-gap" };
+
+	for (size_t i = 0; i < NITEMS(without); i++)
+		if (strcmp(name, without[i]) == 0)
+			return NULL;
+	return strncmp(name, "keep", 4) == 0 ? "forever" :
+	    strcmp(name, "gate-age") == 0 ? "off" : "none";
 }
 
 static int

@@ -7,8 +7,12 @@
 
 #define OPTS_MAX	32
 
+#define QUEUES_MAX	64
+
 static const struct verb *current;
-static const char *queue;
+static const char *queues[QUEUES_MAX];
+static size_t nqueues;
+static bool all;			/* --all */
 
 /* What getopt_long(3) wants to have, made from the table. */
 static char shorts[2 + 2 * OPTS_MAX + 1];
@@ -32,7 +36,42 @@ verb_name(void)
 const char *
 queue_option(void)
 {
-	return queue;
+	return nqueues > 0 ? queues[nqueues - 1] : NULL;
+}
+
+const char *const *
+queue_options(size_t *n)
+{
+	*n = nqueues;
+	return queues;
+}
+
+bool
+all_queues(void)
+{
+	return all;
+}
+
+static void
+take_queue(const char *name)
+{
+	if (nqueues == QUEUES_MAX)
+		usage_error("-q %s: more than %d queues", name, QUEUES_MAX);
+	queues[nqueues++] = name;
+}
+
+/* Two where one is meant would be one too few in silence. */
+static void
+check_queues(const struct opt *opts)
+{
+	const struct opt *o = opts;
+
+	while (o->id != 'q')
+		o++;
+	if (current != NULL && nqueues > 1 && strcmp(o->arg, QUEUES) != 0)
+		usage_error("-q %s: takes one queue", queues[1]);
+	if (nqueues > 0 && all)
+		usage_error("--all: does not go with -q");
 }
 
 /*
@@ -169,6 +208,7 @@ next_option(const struct opt *opts, int argc, char **argv)
 		c = getopt_long(argc, argv, shorts, longs, NULL);
 		if (c == -1) {
 			dashes = optind > before;
+			check_queues(opts);
 			return 0;
 		}
 		if (c == ':')
@@ -177,7 +217,11 @@ next_option(const struct opt *opts, int argc, char **argv)
 		if (c == '?')
 			bad_option(opts, argv[before], optopt);
 		if (c == 'q') {
-			queue = optarg;
+			take_queue(optarg);
+			continue;
+		}
+		if (c == OPT_ALL) {
+			all = true;
 			continue;
 		}
 		if (c == 'h' && current != NULL) {

@@ -363,33 +363,37 @@ complain_open(struct idq *q)
 }
 
 static const char *
-queue_name(const char *usual)
+name_or(const char *usual)
 {
 	return queue_option() != NULL ? queue_option() : usual;
+}
+
+static char *
+path_of(const char *name)
+{
+	const char *why;
+	char *path = idq_queue_path(name, &why);
+
+	if (path == NULL)
+		complain("-q %s: %s", name, why);
+	return path;
 }
 
 char *
 queue_path(const char *usual)
 {
-	const char *why;
-	char *path = idq_queue_path(queue_name(usual), &why);
-
-	if (path == NULL)
-		complain("-q %s: %s", queue_name(usual), why);
-	return path;
+	return path_of(name_or(usual));
 }
 
 int
-open_queue(struct idq **qp, const char *usual, int flags)
+open_named(struct idq **qp, const char *name, int flags)
 {
-	char *path = queue_path(usual);
+	char *path = path_of(name);
 	int r;
 
 	*qp = NULL;
 	if (path == NULL)
 		return EX_USAGE;
-	if (strcmp(queue_name(usual), usual) != 0)
-		flags &= ~IDQ_CREATE;
 	r = idq_open(qp, path, flags);
 	free(path);
 	if (*qp == NULL)
@@ -404,4 +408,14 @@ open_queue(struct idq **qp, const char *usual, int flags)
 	if (idq_created(*qp))
 		complain("made the queue %s", idq_queue_dir(*qp));
 	return 0;
+}
+
+int
+open_queue(struct idq **qp, const char *usual, int flags)
+{
+	const char *name = name_or(usual);
+
+	if (strcmp(name, usual) != 0)
+		flags &= ~IDQ_CREATE;
+	return open_named(qp, name, flags);
 }

@@ -149,7 +149,8 @@ _idq_config() {
 	case $1 in
 	0)
 		_idq_choice keep keep-failed keep-log attempts backoff timeout \
-		    grace lease ttl warn-age on-crash sync shared 'exec'
+		    grace lease ttl warn-age gate-age group-max group-gap \
+		    rate on-crash sync shared 'exec'
 		;;
 	1)
 		case $2 in
@@ -157,7 +158,8 @@ _idq_config() {
 		sync) _idq_choice full file off ;;
 		shared | exec) _idq_choice yes no ;;
 		keep | keep-failed | keep-log) _idq_choice forever ;;
-		timeout | ttl | warn-age) _idq_choice none ;;
+		timeout | ttl | warn-age | rate) _idq_choice none ;;
+		gate-age) _idq_choice off ;;
 		esac
 		;;
 	esac

@@ -111,7 +111,8 @@ end
 function __idq_config
     if __idq_verb config
         printf '%s\n' keep keep-failed keep-log attempts backoff timeout \
-            grace lease ttl warn-age on-crash sync shared exec
+            grace lease ttl warn-age gate-age group-max group-gap rate \
+            on-crash sync shared exec
         return
     end
     switch (commandline -opc)[-1]
@@ -123,8 +124,10 @@ function __idq_config
             printf '%s\n' yes no
         case keep keep-failed keep-log
             echo forever
-        case timeout ttl warn-age
+        case timeout ttl warn-age rate
             echo none
+        case gate-age
+            echo off
     end
 end
 

@@ -54,7 +54,8 @@ _idq_config_values() {
 	sync) compadd full file off ;;
 	shared|exec) compadd yes no ;;
 	keep|keep-failed|keep-log) compadd forever ;;
-	timeout|ttl|warn-age) compadd none ;;
+	timeout|ttl|warn-age|rate) compadd none ;;
+	gate-age) compadd off ;;
 	esac
 }
 
@@ -93,7 +94,8 @@ _idq_verb() {
 	    fingerprint attempts claims dups lastdup since lease release token
 	    pid path keep run on-crash last)'
 	local names='(keep keep-failed keep-log attempts backoff timeout grace
-	    lease ttl warn-age on-crash sync shared exec)'
+	    lease ttl warn-age gate-age group-max group-gap rate on-crash sync
+	    shared exec)'
 
 	common=(
 		'-q[queue]:queue:_idq_queues'

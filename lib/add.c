@@ -227,6 +227,23 @@ commit(struct idq *q, struct adding *a)
 	j->fd = -1;
 }
 
+/* For the alarm: since when has nothing been started?  Once for them all. */
+static void
+note_adds(struct idq *q, struct adding *as, size_t n)
+{
+	int64_t first = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct idq_added *r = as[i].res;
+
+		if (r->outcome != IDQ_ADDED || r->state != IDQ_PENDING)
+			continue;
+		if (first == 0)
+			first = idq_stamp_add(q, as[i].now);
+		r->unstarted = first;
+	}
+}
+
 size_t
 idq_group_max(void)
 {
@@ -358,6 +375,7 @@ run_group(struct idq *q, struct adding *as, size_t n, struct table *t)
 	for (size_t i = 0; i < n; i++)
 		if (as[i].step == STEP_LINKED)
 			commit(q, &as[i]);
+	note_adds(q, as, n);
 	for (size_t i = 0; i < n; i++) {
 		if (as[i].step == STEP_OWN)
 			answer_own(q, as, &as[i]);

@@ -44,6 +44,7 @@ idq_claimed(struct idq *q, struct job *j, const char *from, int64_t lease)
 	    idq_sync_file(q, j->fd) == -1)
 		return idq_errno(q, "%s/%s: sync", q->path, cur);
 	strlcpy(p->path, cur, sizeof(p->path));
+	idq_stamp_start(q, l.at);
 	idq_log_line(q, j);
 	return 1;
 }
@@ -74,7 +75,8 @@ claim_locked(struct idq *q, struct job *j, const char *path, int64_t lease)
 			    "fsck", q->path, path);
 		return r;
 	}
-	return idq_claimed(q, j, path, lease);
+	/* Somebody may have paused the queue since the scan. */
+	return idq_is_paused(q) ? 0 : idq_claimed(q, j, path, lease);
 }
 
 int

@@ -16,8 +16,10 @@ enum type {
 	DURATION,
 	DURATION_NOT_0,
 	DURATION_OR_NONE,
+	DURATION_OR_OFF,
 	DURATION_OR_FOREVER,
 	COUNT,
+	RATE,
 	WORD
 };
 
@@ -40,6 +42,10 @@ static const struct option {
 	[CFG_LEASE] = { DURATION_NOT_0, 10 * IDQ_MINUTE, NULL },
 	[CFG_TTL] = { DURATION_OR_NONE, 0, NULL },
 	[CFG_WARN_AGE] = { DURATION_OR_NONE, 30 * IDQ_MINUTE, NULL },
+	[CFG_GATE_AGE] = { DURATION_OR_OFF, 0, NULL },
+	[CFG_GROUP_MAX] = { COUNT, 1, NULL },
+	[CFG_GROUP_GAP] = { DURATION, 0, NULL },
+	[CFG_RATE] = { RATE, 0, NULL },
 	[CFG_ON_CRASH] = { WORD, 0, crash_words },
 	[CFG_SYNC] = { WORD, SYNC_FULL, sync_words },
 	[CFG_SHARED] = { WORD, 0, yes_words },
@@ -57,6 +63,10 @@ static const char *const names[CFG_N + 1] = {
 	[CFG_LEASE] = "lease",
 	[CFG_TTL] = "ttl",
 	[CFG_WARN_AGE] = "warn-age",
+	[CFG_GATE_AGE] = "gate-age",
+	[CFG_GROUP_MAX] = "group-max",
+	[CFG_GROUP_GAP] = "group-gap",
+	[CFG_RATE] = "rate",
 	[CFG_ON_CRASH] = "on-crash",
 	[CFG_SYNC] = "sync",
 	[CFG_SHARED] = "shared",
@@ -90,6 +100,12 @@ parse_word(const char *const *words, const char *s, int64_t *value)
 	return -1;
 }
 
+static const char *
+word_for_0(const struct option *o)
+{
+	return o->type == DURATION_OR_OFF ? "off" : "none";
+}
+
 static int
 parse(const struct option *o, const char *s, int64_t *value)
 {
@@ -101,8 +117,14 @@ parse(const struct option *o, const char *s, int64_t *value)
 		return err == NULL ? 0 : -1;
 	case WORD:
 		return parse_word(o->words, s, value);
+	case RATE:
+		if (strcmp(s, "none") != 0)
+			return idq_rate_parse(s, value);
+		*value = 0;
+		return 0;
 	case DURATION_OR_NONE:
-		if (strcmp(s, "none") == 0) {
+	case DURATION_OR_OFF:
+		if (strcmp(s, word_for_0(o)) == 0) {
 			*value = 0;
 			return 0;
 		}
@@ -119,8 +141,8 @@ parse(const struct option *o, const char *s, int64_t *value)
 	}
 	if (idq_duration_parse(s, value) == -1)
 		return -1;
-	if (*value == 0 &&
-	    (o->type == DURATION_OR_NONE || o->type == DURATION_NOT_0))
+	if (*value == 0 && o->type != DURATION && o->type !=
+	    DURATION_OR_FOREVER)
 		return -1;
 	return 0;
 }
@@ -138,7 +160,9 @@ what_is_valid(const struct option *o, char *buf, size_t len)
 		return buf;
 	}
 	return o->type == COUNT ? "a number from 1 to 1000000" :
+	    o->type == RATE ? "a rate such as 10/1m, or none" :
 	    o->type == DURATION_OR_NONE ? "a duration such as 10m, or none" :
+	    o->type == DURATION_OR_OFF ? "a duration such as 2h, or off" :
 	    o->type == DURATION_OR_FOREVER ?
 	    "a duration such as 7d, or forever" : "a duration such as 10m";
 }
@@ -221,8 +245,11 @@ format(int i, int64_t value, char *buf, size_t len)
 		snprintf(buf, len, "%" PRId64, value);
 	else if (value == IDQ_FOREVER)
 		strlcpy(buf, "forever", len);
-	else if (value == 0 && o->type == DURATION_OR_NONE)
-		strlcpy(buf, "none", len);
+	else if (value == 0 && o->type != DURATION &&
+	    o->type != DURATION_OR_FOREVER)
+		strlcpy(buf, word_for_0(o), len);
+	else if (o->type == RATE)
+		idq_rate_format(value, buf, len);
 	else
 		idq_duration_format(value, buf, len);
 	return buf;
@@ -249,9 +276,15 @@ idq_config_duration(const struct idq *q, const char *name)
 {
 	int i = find(name);
 
-	if (i == -1 || options[i].type == COUNT || options[i].type == WORD)
+	if (i == -1 || options[i].type >= COUNT)
 		return -1;
 	return q->cfg[i];
+}
+
+int64_t
+idq_config_rate(const struct idq *q)
+{
+	return q->cfg[CFG_RATE];
 }
 
 static int

@@ -253,7 +253,7 @@ by_name(const void *a, const void *b)
 }
 
 struct folders {
-	char	(*names)[MINUTE_LEN + 1];
+	char	(*names)[HASH_SIZE];
 	size_t	  n;
 	size_t	  cap;
 };
@@ -274,7 +274,7 @@ folders_add(struct folders *f, const char *name)
 	return 0;
 }
 
-/* The MINUTE or DAY folders of a place, in order. */
+/* The MINUTE, DAY or group folders of a place, in order. */
 static int
 folders_read(struct walk *w, struct folders *f)
 {
@@ -288,6 +288,7 @@ folders_read(struct walk *w, struct folders *f)
 		    idq_errno(w->q, "%s/%s", w->q->path, top);
 	while (r == 0 && (e = idq_readdir(d)) != NULL) {
 		bool ok = w->place == PL_WAIT ? idq_is_minute(e->d_name) :
+		    w->place == PL_PACED ? idq_is_hash(e->d_name) :
 		    idq_is_day(e->d_name);
 
 		if (!ok)
@@ -313,7 +314,7 @@ idq_walk(struct idq *q, enum place place, int (*each)(void *, const char *,
 	char folder[PATH_SIZE];
 	int r;
 
-	if (place != PL_WAIT && place < PL_DONE)
+	if (place == PL_NEW || (place > PL_PACED && place < PL_DONE))
 		return walk_folder(&w, idq_place_dir(place));
 	r = folders_read(&w, &f);
 	for (size_t i = 0; r == 0 && i < f.n; i++) {

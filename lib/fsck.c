@@ -183,6 +183,10 @@ move_home(struct work *w, struct job *j, const char *path)
 	idq_place_of(j, idq_now(), to);
 	if (strcmp(path, to) == 0)
 		return 0;
+	/* Due, and behind others of its group. */
+	if (w->place == PL_PACED && j->pub.state == IDQ_PENDING &&
+	    idq_parked_path(j, to) && strcmp(path, to) == 0)
+		return 0;
 	/* Due, but not yet promoted: that is for the next claim. */
 	if (w->place == PL_WAIT && j->pub.state == IDQ_PENDING) {
 		idq_place_path(PL_WAIT, j->pub.hash, j->pub.id, j->pub.due,
@@ -338,8 +342,7 @@ check_key(struct work *w, const char *folder, const struct dirent *e)
 
 	if (has_name(w, e->d_ino))
 		return 0;
-	if (strlen(e->d_name) != IDQ_HASH_LEN ||
-	    !idq_is_hex(e->d_name, IDQ_HASH_LEN) ||
+	if (!idq_is_hash(e->d_name) ||
 	    strncmp(e->d_name, folder + strlen(folder) - 2, 2) != 0) {
 		snprintf(path, sizeof(path), "%s/%.64s", folder, e->d_name);
 		report(w, false, path, "is no name of a key");

@@ -95,7 +95,7 @@ struct idq_job {
 	int64_t		  lease;	/* end of it while leased; else 0 */
 	int64_t		  release;	/* when the key is free; 0: open */
 	char		 *last;		/* last line of its trail, or NULL */
-	char		  path[128];	/* of its file, in the queue */
+	char		  path[192];	/* of its file, in the queue */
 };
 
 /*
@@ -118,6 +118,14 @@ char	*idq_queue_path(const char *name, const char **why);
 
 /* The spool's path alone, to be freed; NULL as above. */
 char	*idq_spool_path(const char **why);
+
+/*
+ * The names of the queues in the spool, sorted, with a NULL at the end; to be
+ * freed with idq_names_free().  NULL and a reason in *why on failure; a spool
+ * that is not there has none.
+ */
+char	**idq_spool_queues(const char **why);
+void	 idq_names_free(char **);
 
 /*
  * Open the queue at PATH.  *qp is set even when this fails, so that its error
@@ -153,6 +161,8 @@ const char *idq_config_get(const struct idq *, const char *name,
 bool	 idq_config_is_set(const struct idq *, const char *name);
 /* Of a duration: 0 for none, IDQ_FOREVER; -1: not the name of one. */
 int64_t	 idq_config_duration(const struct idq *, const char *name);
+/* The queue's rate, as idq_rate_parse() gives it; 0: none. */
+int64_t	 idq_config_rate(const struct idq *);
 /* EX_USAGE (64): no such name or a bad value.  Durable on return. */
 int	 idq_config_set(struct idq *, const char *name, const char *value);
 
@@ -183,6 +193,14 @@ int64_t	 idq_now(void);
 /* 1h30m, 90s, 7d, 2w; a bare number, zero-less or not, is no duration. */
 int	 idq_duration_parse(const char *s, int64_t *d);
 char	*idq_duration_format(int64_t d, char *buf, size_t len);
+/*
+ * A rate N/D, such as 10/1m, at most 100000 in at most 180 days, as one number
+ * that is never 0.  The interval is D / N: the least time between two starts,
+ * so that they are spread evenly and no D has more than N.
+ */
+int	 idq_rate_parse(const char *s, int64_t *rate);
+char	*idq_rate_format(int64_t rate, char *buf, size_t len);
+int64_t	 idq_rate_interval(int64_t rate);
 /*
  * ISO 8601 (local unless it has Z or an offset), @epoch, or HH:MM: the next
  * one after NOW, or, with TODAY, that of NOW's day even when past.
@@ -240,6 +258,9 @@ struct idq_added {
 	int64_t		due;
 	int64_t		release;
 	uint64_t	dups;			/* suppressed so far */
+	int64_t		unstarted;		/* of a new job that is due: the
+						   first add since the last
+						   start of any; else 0 */
 	bool		args_differ;		/* in a mismatch */
 	bool		payload_differs;
 	int		code;			/* sysexits, of an error */
@@ -308,6 +329,8 @@ int	 idq_list(struct idq *, unsigned int states,
 int	 idq_alarm(struct idq *, const char *name, int64_t every);
 /* When a claim or worker was here last; 0: never. */
 int64_t	 idq_last_worker(struct idq *);
+/* When the last job was started; 0: not known. */
+int64_t	 idq_last_start(struct idq *);
 
 /* One line of the log, its fields as in idq(5). */
 struct idq_event {
@@ -351,6 +374,22 @@ int	 idq_renew(struct idq *, const char *token, int64_t lease);
 int	 idq_cancel(struct idq *, const char *ref, int flags, bool kill);
 int	 idq_retry(struct idq *, const char *ref, int flags);
 int	 idq_forget(struct idq *, const char *ref, int flags);
+
+/*
+ * Pausing: while it lasts nothing is claimed and `idq run' starts nothing;
+ * jobs that run go on, and adds are as ever.  1 if that changed something, 0
+ * if it was so already.  WHY is like a key, or NULL.  Durable on return.
+ */
+int	 idq_pause(struct idq *, const char *why);
+int	 idq_resume(struct idq *);
+
+/* Since when, by whom (USER@HOST) and why; 0 and "" where that is not known. */
+struct idq_paused {
+	int64_t		 at;
+	char		 by[128];
+	char		 why[IDQ_KEY_MAX + 1];
+};
+int	 idq_paused(struct idq *, struct idq_paused *);	/* 1 it is, 0 */
 
 /*
  * Remove what is past its time: finished jobs past their release, failed ones

@@ -35,6 +35,7 @@
 enum place {
 	PL_NEW,
 	PL_WAIT,
+	PL_PACED,			/* pending, behind others of its group */
 	PL_CUR,
 	PL_HOLD,
 	PL_FAILED,
@@ -57,6 +58,10 @@ enum cfg {
 	CFG_LEASE,
 	CFG_TTL,
 	CFG_WARN_AGE,
+	CFG_GATE_AGE,
+	CFG_GROUP_MAX,
+	CFG_GROUP_GAP,
+	CFG_RATE,
 	CFG_ON_CRASH,
 	CFG_SYNC,
 	CFG_SHARED,
@@ -181,12 +186,16 @@ struct name {
 };
 const char *idq_place_dir(enum place);
 bool	 idq_is_hex(const char *, size_t);
+bool	 idq_is_hash(const char *);
 int	 idq_name_parse(enum place, const char *, struct name *);
 bool	 idq_is_minute(const char *);
 bool	 idq_is_day(const char *);
 void	 idq_key_path(const char *hash, char path[PATH_SIZE]);
 void	 idq_tmp_path(const char *id, const char *suffix,
 	    char path[PATH_SIZE]);
+/* A parked job; GROUP is the hash of its group. */
+void	 idq_paced_path(const char *group, const char *hash, const char *id,
+	    int64_t due, char path[PATH_SIZE]);
 void	 idq_dups_path(const char *hash, const char *id,
 	    char path[PATH_SIZE]);
 void	 idq_asked_path(const char *id, char path[PATH_SIZE]);
@@ -248,6 +257,8 @@ int	 idq_drop(struct idq *, const struct job *, const char *path);
 /* Where its trail says it should be. */
 enum place idq_place_of(const struct job *, int64_t now,
 	    char path[PATH_SIZE]);
+/* The path of J in paced/; false if it has no group. */
+bool	 idq_parked_path(const struct job *, char path[PATH_SIZE]);
 /* Where it is: sets pub.path; PL_TMP: unfinished add; PL_NONE: nowhere. */
 enum place idq_where(struct idq *, struct job *);
 /* Move it from FROM to where its trail says, synced if that is an end. */
@@ -336,6 +347,15 @@ void	 idq_log_write(struct idq *, const struct idq_job *, int64_t at,
 	    const char *event, uint32_t n, const char *detail);
 void	 idq_log_line(struct idq *, const struct job *);	/* its last */
 int	 idq_log_newest(struct idq *, int64_t *at);	/* 1, 0 none, -1 */
+
+/* pause.c */
+bool	 idq_is_paused(struct idq *);
+
+/* stamp.c: hints in run/. */
+void	 idq_stamp_worker(struct idq *);
+void	 idq_stamp_start(struct idq *, int64_t now);	/* a job was started */
+/* A due job was added: when the first was that no start has followed. */
+int64_t	 idq_stamp_add(struct idq *, int64_t now);
 
 /* dups.c */
 int	 idq_dups_add(struct idq *, const char *hash, const char *id,

@@ -21,7 +21,7 @@ struct list {
 
 /* Show the job at PATH if it is still there and in a state that is wanted. */
 static int
-show(struct list *l, const char *path, const char *hash)
+show(struct list *l, const char *path, const char *hash, bool parked)
 {
 	struct job *j = calloc(1, sizeof(*j));
 	int r;
@@ -37,6 +37,8 @@ show(struct list *l, const char *path, const char *hash)
 	if (idq_job_load(l->q, j, hash) == -1 || !j->whole)
 		idq_notice(l->q, "%s/%s: is not whole; left alone",
 		    l->q->path, path);
+	else if (parked && idq_where(l->q, j) != PL_PACED)
+		l->stopped = false;	/* it has moved on meanwhile */
 	else if (l->states & 1u << j->pub.state)
 		l->stopped = l->each(l->arg, &j->pub) != 0;
 	idq_job_free(&j->pub);
@@ -50,10 +52,13 @@ list_entry(void *arg, const char *folder, const struct dirent *e,
 	char path[PATH_SIZE];
 
 	snprintf(path, sizeof(path), "%s/%.*s", folder, CUR_LEN, e->d_name);
-	return show(arg, path, n->hash);
+	return show(arg, path, n->hash, false);
 }
 
-/* A name of new/ or, with its minute folder implied, of wait/. */
+/*
+ * A name of new/, of wait/ with its minute implied, or of paced/: there the
+ * job is opened by its key's name, since the group is not in its own.
+ */
 struct entry {
 	char		name[NEW_LEN + 1];
 	enum place	place;
@@ -110,13 +115,19 @@ show_due(struct due *d)
 {
 	struct name n;
 	char path[PATH_SIZE];
+	bool parked;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < d->n; i++) {
 		if (idq_name_parse(PL_NEW, d->v[i].name, &n) == -1)
 			continue;
-		idq_place_path(d->v[i].place, n.hash, n.id, n.due, path);
-		r = show(d->list, path, n.hash);
+		parked = d->v[i].place == PL_PACED;
+		if (parked)
+			idq_key_path(n.hash, path);
+		else
+			idq_place_path(d->v[i].place, n.hash, n.id, n.due,
+			    path);
+		r = show(d->list, path, n.hash, parked);
 	}
 	if (d->n > 0)
 		strlcpy(d->after, d->v[d->n - 1].name, sizeof(d->after));
@@ -133,7 +144,7 @@ list_run(struct due *d)
 	d->more = false;
 	if ((d->v = reallocarray(NULL, 2 * d->cap, sizeof(*d->v))) == NULL)
 		return idq_errno(d->list->q, "%s", d->list->q->path);
-	for (d->place = PL_NEW; r == 0 && d->place <= PL_WAIT; d->place++)
+	for (d->place = PL_NEW; r == 0 && d->place <= PL_PACED; d->place++)
 		r = idq_walk(d->list->q, d->place, gather, d);
 	trim(d);
 	if (r == 0)

@@ -22,7 +22,7 @@ idq_drop(struct idq *q, const struct job *j, const char *path)
 	return r == -1 ? -1 : 0;
 }
 
-/* Remove the MINUTE or DAY folder of PATH if it is empty by now. */
+/* Remove the folder of PATH within its place if it is empty by now. */
 static void
 drop_folder(struct idq *q, const char *path)
 {
@@ -83,6 +83,19 @@ idq_place_of(const struct job *j, int64_t now, char path[PATH_SIZE])
 	return to;
 }
 
+bool
+idq_parked_path(const struct job *j, char path[PATH_SIZE])
+{
+	const struct idq_job *p = &j->pub;
+	char group[HASH_SIZE];
+
+	if (p->group == NULL)
+		return false;
+	idq_key_hash(p->group, strlen(p->group), group);
+	idq_paced_path(group, p->hash, p->id, p->due, path);
+	return true;
+}
+
 enum place
 idq_where(struct idq *q, struct job *j)
 {
@@ -98,6 +111,8 @@ idq_where(struct idq *q, struct job *j)
 		if (idq_job_is(q, j, p->path) == 1)
 			return others[i];
 	}
+	if (idq_parked_path(j, p->path) && idq_job_is(q, j, p->path) == 1)
+		return PL_PACED;
 	idq_key_path(p->hash, p->path);
 	return PL_NONE;
 }

@@ -9,7 +9,7 @@
 #include "idq_impl.h"
 
 static const char *const dirs[] = {
-	"new", "wait", "cur", "hold", "failed", "done", "cancelled", "expired",
+	"new", "wait", "paced", "cur", "hold", "failed", "done", "cancelled", "expired",
 	"tmp"
 };
 
@@ -23,6 +23,12 @@ bool
 idq_is_hex(const char *s, size_t n)
 {
 	return strspn(s, "0123456789abcdef") >= n;
+}
+
+bool
+idq_is_hash(const char *s)
+{
+	return strlen(s) == IDQ_HASH_LEN && idq_is_hex(s, IDQ_HASH_LEN);
 }
 
 /* H.ID, and nothing after it. */
@@ -43,7 +49,7 @@ int
 idq_name_parse(enum place p, const char *s, struct name *n)
 {
 	n->due = 0;
-	if (p == PL_NEW || p == PL_WAIT) {
+	if (p == PL_NEW || p == PL_WAIT || p == PL_PACED) {
 		if (strlen(s) != NEW_LEN || s[DUE_LEN] != '.' ||
 		    idq_due_parse(s, &n->due) == -1)
 			return -1;
@@ -86,6 +92,16 @@ void
 idq_tmp_path(const char *id, const char *suffix, char path[PATH_SIZE])
 {
 	snprintf(path, PATH_SIZE, "tmp/%s%s", id, suffix);
+}
+
+void
+idq_paced_path(const char *group, const char *hash, const char *id,
+    int64_t due, char path[PATH_SIZE])
+{
+	char buf[DUE_LEN + 1];
+
+	idq_due_format(due, buf);
+	snprintf(path, PATH_SIZE, "paced/%s/%s.%s.%s", group, buf, hash, id);
 }
 
 void

@@ -139,6 +139,8 @@ idq_order_take(struct idq *q, struct order *o, int64_t lease, struct job *j)
 	int r;
 
 	o->busy = false;
+	if (idq_is_paused(q))
+		return 0;
 	if (age >= 0 && age < IDQ_SECOND &&
 	    (r = take_next(q, o, lease, j)) != 0)
 		return r;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include <fcntl.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,73 @@ idq_spool_path(const char **why)
 	if (path == NULL)
 		*why = "out of memory";
 	return path;
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void
+idq_names_free(char **names)
+{
+	for (size_t i = 0; names != NULL && names[i] != NULL; i++)
+		free(names[i]);
+	free(names);
+}
+
+/* A folder of the spool with a format is a queue. */
+static int
+is_queue(int fd, const char *name)
+{
+	char path[NAME_MAX + sizeof("/format")];
+
+	snprintf(path, sizeof(path), "%s/format", name);
+	return *name != '.' && faccessat(fd, path, F_OK, 0) == 0;
+}
+
+static char **
+read_queues(DIR *d)
+{
+	char **names = calloc(1, sizeof(*names)), **more;
+	struct dirent *e;
+	size_t n = 0;
+
+	while (names != NULL && (e = readdir(d)) != NULL) {
+		if (!is_queue(dirfd(d), e->d_name))
+			continue;
+		more = reallocarray(names, n + 2, sizeof(*names));
+		if (more == NULL || (more[n] = strdup(e->d_name)) == NULL) {
+			idq_names_free(more != NULL ? more : names);
+			return NULL;
+		}
+		names = more;
+		names[++n] = NULL;
+	}
+	if (n > 1)
+		qsort(names, n, sizeof(*names), by_name);
+	return names;
+}
+
+char **
+idq_spool_queues(const char **why)
+{
+	char *spool = idq_spool_path(why), **names;
+	DIR *d;
+
+	if (spool == NULL)
+		return NULL;
+	d = opendir(spool);
+	free(spool);
+	*why = "out of memory";
+	if (d != NULL) {
+		names = read_queues(d);
+		closedir(d);
+		return names;
+	}
+	*why = strerror(errno);
+	return errno == ENOENT ? calloc(1, sizeof(*names)) : NULL;
 }
 
 static char *
@@ -309,8 +377,9 @@ static int
 make_tree(struct idq *q)
 {
 	static const char *const dirs[] = {
-		"tmp", "keys", "new", "wait", "cur", "hold", "failed", "done",
-		"cancelled", "expired", "dups", "log", "asked", "boot", "run"
+		"tmp", "keys", "new", "wait", "paced", "cur", "hold",
+		"failed", "done", "cancelled", "expired", "dups", "turn",
+		"groups", "log", "asked", "boot", "run"
 	};
 	char name[PATH_SIZE];
 

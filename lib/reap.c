@@ -11,7 +11,6 @@
 
 #include "idq_impl.h"
 
-#define WORKER_STAMP	"run/worker"
 #define BUSY_MS		16
 
 int
@@ -189,61 +188,6 @@ idq_promote(struct idq *q, int64_t *next)
 	return 0;
 }
 
-/* Overwritten in place: it is a hint, and always of one length. */
-static int
-write_stamp(struct idq *q, const char *path, int64_t at)
-{
-	char line[STAMP_SIZE];
-	const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
-	    O_NONBLOCK;
-	ssize_t n;
-	int fd;
-
-	fd = openat(q->fd, path, flags, q->fmode);
-	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
-		fd = openat(q->fd, path, flags, q->fmode);
-	if (fd == -1)
-		return -1;
-	idq_stamp(at, line);
-	line[IDQ_STAMP_LEN] = '\n';
-	n = write(fd, line, sizeof(line));
-	close(fd);
-	return n == sizeof(line) ? 0 : -1;
-}
-
-static int64_t
-read_stamp(struct idq *q, const char *path)
-{
-	char buf[64];
-	int64_t at;
-
-	if (idq_read_small(q, path, buf, sizeof(buf)) < IDQ_STAMP_LEN ||
-	    idq_stamp_parse(buf, IDQ_STAMP_LEN, &at) == -1)
-		return 0;
-	return at;
-}
-
-int64_t
-idq_last_worker(struct idq *q)
-{
-	return read_stamp(q, WORKER_STAMP);
-}
-
-int
-idq_alarm(struct idq *q, const char *name, int64_t every)
-{
-	char path[PATH_SIZE];
-	int64_t now = idq_now(), last;
-
-	snprintf(path, sizeof(path), "run/alarm-%s", name);
-	last = read_stamp(q, path);
-	if (last != 0 && last <= now && now - last < every)
-		return 0;
-	/* Where it cannot be noted, rather once too often than never. */
-	write_stamp(q, path, now);
-	return 1;
-}
-
 int
 idq_prepare(struct idq *q)
 {
@@ -253,7 +197,7 @@ idq_prepare(struct idq *q)
 
 	if (fstat(q->fd, &st) == 0 && st.st_nlink == 0)
 		return idq_error(q, EX_NOINPUT, "%s: was removed", q->path);
-	write_stamp(q, WORKER_STAMP, idq_now());
+	idq_stamp_worker(q);
 	snprintf(path, sizeof(path), "boot/%s", q->host);
 	n = idq_read_small(q, path, boot, sizeof(boot));
 	if (n == -1 && errno != ENOENT)

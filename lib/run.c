@@ -101,6 +101,8 @@ claim(struct run *r)
 	struct idq *q = r->q;
 	int ok;
 
+	if (idq_is_paused(r->q))
+		return say(r, EX_TEMPFAIL, NULL);
 	for (;;) {
 		if ((ok = idq_add_run(q, r->add, j)) == 0 &&
 		    (ok = held(r, j)) == 0)

@@ -238,6 +238,52 @@ idq_duration_format(int64_t d, char *buf, size_t len)
 	return buf;
 }
 
+#define RATE_SHIFT	44		/* D below, N above */
+#define RATE_D_MAX	(180 * IDQ_DAY)
+#define RATE_N_MAX	100000
+
+int
+idq_rate_parse(const char *s, int64_t *rate)
+{
+	char *slash;
+	intmax_t n;
+	int64_t d;
+
+	errno = 0;
+	n = strtoimax(s, &slash, 10);
+	if (!isdigit((unsigned char)*s) || errno != 0 || n < 1 ||
+	    n > RATE_N_MAX || *slash != '/' ||
+	    idq_duration_parse(slash + 1, &d) == -1 || d < IDQ_SECOND ||
+	    d > RATE_D_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	*rate = (int64_t)n << RATE_SHIFT | d;
+	return 0;
+}
+
+static int64_t
+rate_d(int64_t rate)
+{
+	return rate & ((INT64_C(1) << RATE_SHIFT) - 1);
+}
+
+char *
+idq_rate_format(int64_t rate, char *buf, size_t len)
+{
+	int n = snprintf(buf, len, "%" PRId64 "/", rate >> RATE_SHIFT);
+
+	if (n > 0 && (size_t)n < len)
+		idq_duration_format(rate_d(rate), buf + n, len - (size_t)n);
+	return buf;
+}
+
+int64_t
+idq_rate_interval(int64_t rate)
+{
+	return rate == 0 ? 0 : rate_d(rate) / (rate >> RATE_SHIFT);
+}
+
 /*
  * The first instant after AFTER that is the local time WANT: 0, or -1 if there
  * is none.  When clocks go back a time comes twice; one that they skip is

@@ -55,7 +55,7 @@ last() {
 
 # jobs: how many files there are in keys, tmp and the state folders.
 jobs_on_disk() {
-	(cd "$queue" && find keys tmp new wait cur hold failed 'done' \
+	(cd "$queue" && find keys tmp new wait paced cur hold failed 'done' \
 	    cancelled expired -type f | wc -l)
 }
 

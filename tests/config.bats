@@ -32,6 +32,10 @@ grace	10s
 lease	10m
 ttl	none
 warn-age	30m
+gate-age	off
+group-max	1
+group-gap	0s
+rate	none
 on-crash	retry
 sync	full
 shared	no

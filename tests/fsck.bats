@@ -37,7 +37,7 @@ one_of_each() {
 
 # name_of KEY: its state name, in the queue.
 name_of() {
-	(cd "$queue" && find new wait cur hold failed 'done' cancelled \
+	(cd "$queue" && find new wait paced cur hold failed 'done' cancelled \
 	    expired -name "*$(hash_of "$1").*")
 }
 
@@ -51,7 +51,7 @@ key_name() {
 
 # names: the state names and inodes of all jobs.
 names() {
-	(cd "$queue" && find new wait cur hold failed 'done' cancelled \
+	(cd "$queue" && find new wait paced cur hold failed 'done' cancelled \
 	    expired -type f -printf '%p %i\n' | sort)
 }
 

@@ -35,8 +35,8 @@ names() {
 @test "init: a new queue has every folder, and no file but format and boot" {
 	idq init
 	cd "$IDQ_SPOOL/default"
-	for dir in tmp keys new wait cur hold failed 'done' cancelled \
-	    expired dups log asked boot run; do
+	for dir in tmp keys new wait paced cur hold failed 'done' cancelled \
+	    expired dups turn groups log asked boot run; do
 		[ -d "$dir" ]
 	done
 	printf 'keys/%02x\n' {0..255} | LC_ALL=C sort >../expected

@@ -108,7 +108,7 @@ trail() {
 
 # state_name KEY: the path of its name in a state directory.
 state_name() {
-	(cd "$queue" && find new wait cur hold failed 'done' cancelled expired \
+	(cd "$queue" && find new wait paced cur hold failed 'done' cancelled expired \
 	    -name "*$(hash_of "$1").*" | sed "s|^|$queue/|")
 }
 
@@ -847,7 +847,7 @@ sound() {
 	is "$(cat before)" "$(printf '%s\n' 'pending new' 'waiting wait' \
 	    'leased cur' 'held hold' 'done done' 'failed failed' \
 	    'cancelled cancelled' 'expired expired')"
-	for dir in new wait cur hold failed 'done' cancelled expired tmp; do
+	for dir in new wait paced cur hold failed 'done' cancelled expired tmp; do
 		rm -r "${queue:?}/$dir"
 	done
 	idq fsck
@@ -855,7 +855,7 @@ sound() {
 		printf '%s %s\n' "$key" "$(state_of "$key")"
 	done >after
 	diff before after
-	for dir in new wait cur hold failed 'done' cancelled expired tmp; do
+	for dir in new wait paced cur hold failed 'done' cancelled expired tmp; do
 		is "$dir $(stat -c %a "$queue/$dir")" "$dir 700"
 	done
 	idq ack "$token"

@@ -63,7 +63,7 @@ EVENTS = {
 KNOWN = set().union(*(must | may for must, may in EVENTS.values()))
 DAY_DIRS = ("done", "cancelled", "expired")
 PLAIN_DIRS = ("cur", "hold", "failed")
-STATE_DIRS = ("new", "wait") + PLAIN_DIRS + DAY_DIRS
+STATE_DIRS = ("new", "wait", "paced") + PLAIN_DIRS + DAY_DIRS
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
 DUE = r"\d{8}T\d{6}\.\d{6}Z"
@@ -81,6 +81,12 @@ NAMES = {
     "new": rf"new/(?P<due>{DUE})\.(?P<hash>{HASH})\.(?P<id>{ID})",
     "wait": rf"wait/(?P<minute>\d{{8}}T\d{{4}})/(?P<due>{DUE})"
             rf"\.(?P<hash>{HASH})\.(?P<id>{ID})",
+    "paced": rf"paced/(?P<group>{HASH})/(?P<due>{DUE})"
+             rf"\.(?P<hash>{HASH})\.(?P<id>{ID})",
+    "turn": rf"turn/(?P<minute>\d{{8}}T\d{{4}})/(?P<due>{DUE})"
+            rf"\.(?P<group>{HASH})",
+    "groups": rf"groups/(?P<group>{HASH}|rate)",
+    "paused": r"paused",
     "plain": rf"(?P<dir>cur|hold|failed)/(?P<hash>{HASH})\.(?P<id>{ID})",
     "day": rf"(?P<dir>done|cancelled|expired)/(?P<day>{DAY})"
            rf"/(?P<hash>{HASH})\.(?P<id>{ID})",
@@ -92,7 +98,8 @@ NAMES = {
 }
 NAMES = {kind: re.compile(rx, re.DOTALL) for kind, rx in NAMES.items()}
 FOLDERS = re.compile(
-    r"tmp|new|cur|hold|failed|asked|boot|log|run(/.*)?"
+    r"tmp|new|cur|hold|failed|asked|boot|log|groups|run(/.*)?"
+    rf"|paced(/{HASH})?|turn(/\d{{8}}T\d{{4}})?"
     r"|(keys|dups)(/[0-9a-f]{2})?"
     rf"|wait(/\d{{8}}T\d{{4}})?|(done|cancelled|expired)(/{DAY})?", re.DOTALL)
 
@@ -350,7 +357,11 @@ class Job:
             if self.run:
                 return []
             due = due_of(self.next_of(self.last))
-            return [f"new/{due}.{name}", f"wait/{due[:13]}/{due}.{name}"]
+            places = [f"new/{due}.{name}", f"wait/{due[:13]}/{due}.{name}"]
+            if "Group" in self.head:
+                group = hashlib.sha256(self.head["Group"].encode())
+                places.append(f"paced/{group.hexdigest()}/{due}.{name}")
+            return places
         if place in DAY_DIRS:
             return [f"{place}/{self.last.stamp[:10]}/{name}"]
         return [f"{place}/{name}"]
@@ -474,7 +485,8 @@ class Queue:
                 self.say(name, "foreign file")
                 continue
             self._mode(name, st, 0o660 if self.mode & 0o070 else 0o600)
-            if kind in ("tmp", "keys", "new", "wait", "plain", "day"):
+            if kind in ("tmp", "keys", "new", "wait", "paced", "plain",
+                        "day"):
                 f = self.files.setdefault(st.st_ino, File(name, st))
                 f.names[name] = (kind, m)
                 if kind == "keys":
@@ -504,7 +516,7 @@ class Queue:
     def _judge(self, f):
         key_names = f.kinds("keys")
         tmp_names = f.kinds("tmp")
-        states = f.kinds("new", "wait", "plain", "day")
+        states = f.kinds("new", "wait", "paced", "plain", "day")
         shown = (key_names + states + tmp_names)[0]
 
         if f.bad:
@@ -529,7 +541,7 @@ class Queue:
         if len(key_names) > 1:
             self.say(shown, "has two keys")
         if job.run:
-            for name in f.kinds("new", "wait"):
+            for name in f.kinds("new", "wait", "paced"):
                 self.say(name, "a Run job")
 
         owner = self.keys.get(job.hash) is f

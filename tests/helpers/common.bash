@@ -69,7 +69,7 @@ state_of() {
 
 	h=$(hash_of "$1")
 	q=$(queue_path "${2-}")
-	(cd "$q" && find new wait cur hold failed 'done' cancelled expired \
+	(cd "$q" && find new wait paced cur hold failed 'done' cancelled expired \
 	    -name "*$h.*" 2>/dev/null | cut -d/ -f1)
 }
 
