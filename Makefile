@@ -39,6 +39,7 @@ LIB_SRCS = \
 	lib/file.c \
 	lib/find.c \
 	lib/finish.c \
+	lib/first.c \
 	lib/fsck.c \
 	lib/holder.c \
 	lib/jobfile.c \
@@ -50,6 +51,8 @@ LIB_SRCS = \
 	lib/new.c \
 	lib/operate.c \
 	lib/order.c \
+	lib/pace.c \
+	lib/parked.c \
 	lib/pause.c \
 	lib/pid.c \
 	lib/purge.c \

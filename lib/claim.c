@@ -49,9 +49,30 @@ idq_claimed(struct idq *q, struct job *j, const char *from, int64_t lease)
 	return 1;
 }
 
+/* Nothing else stands against it: 1 claimed, 0 not now, -1. */
+static int
+claim_paced(struct idq *q, struct job *j, const char *path, struct taking *t)
+{
+	struct group g;
+	int r;
+
+	/* Somebody may have paused the queue since the scan. */
+	if (idq_is_paused(q))
+		return 0;
+	if (j->pub.group == NULL) {
+		r = idq_pace_rate(q, t);
+		return r == 1 ? idq_claimed(q, j, path, t->lease) : r;
+	}
+	if ((r = idq_pace_enter(q, j, strchr(path, '/') + 1, t, &g)) != 1)
+		return r;
+	r = idq_claimed(q, j, path, t->lease);
+	idq_pace_started(q, &g, r != 1);
+	return r;
+}
+
 /* J is locked and at PATH: 1 claimed, 0 it was no job to claim, -1. */
 static int
-claim_locked(struct idq *q, struct job *j, const char *path, int64_t lease)
+claim_locked(struct idq *q, struct job *j, const char *path, struct taking *t)
 {
 	char to[PATH_SIZE];
 	int64_t now = idq_now();
@@ -75,13 +96,11 @@ claim_locked(struct idq *q, struct job *j, const char *path, int64_t lease)
 			    "fsck", q->path, path);
 		return r;
 	}
-	/* Somebody may have paused the queue since the scan. */
-	return idq_is_paused(q) ? 0 : idq_claimed(q, j, path, lease);
+	return claim_paced(q, j, path, t);
 }
 
 int
-idq_take(struct idq *q, const char *name, int64_t lease, bool *busy,
-    struct job *j)
+idq_take(struct idq *q, const char *name, struct taking *t, struct job *j)
 {
 	char path[PATH_SIZE];
 	struct name n;
@@ -90,8 +109,8 @@ idq_take(struct idq *q, const char *name, int64_t lease, bool *busy,
 	snprintf(path, sizeof(path), "new/%s", name);
 	if (idq_name_parse(PL_NEW, name, &n) == -1)
 		return 0;
-	if ((r = idq_job_take(q, path, n.hash, busy, j)) == 1) {
-		r = claim_locked(q, j, path, lease);
+	if ((r = idq_job_take(q, path, n.hash, &t->busy, j)) == 1) {
+		r = claim_locked(q, j, path, t);
 		if (r != 1) {
 			idq_job_unlock(j);
 			idq_job_close(j);
@@ -123,6 +142,8 @@ int
 idq_claim(struct idq *q, int64_t lease, struct idq_job **jp,
     char token[IDQ_TOKEN_LEN + 1])
 {
+	struct taking t = { .lease = lease != 0 ? lease : q->cfg[CFG_LEASE],
+	    .rate = q->cfg[CFG_RATE] };
 	struct order *o;
 	struct job j;
 	int r;
@@ -132,7 +153,10 @@ idq_claim(struct idq *q, int64_t lease, struct idq_job **jp,
 		return -1;
 	if ((o = idq_order_new(CLAIM_RUN)) == NULL)
 		return idq_errno(q, "%s", q->path);
-	r = idq_order_take(q, o, lease != 0 ? lease : q->cfg[CFG_LEASE], &j);
+	/* One that has expired may have let out another of its group. */
+	while ((r = idq_order_take(q, o, &t, &j)) == 0 && t.until == 0 &&
+	    (r = idq_promote(q, NULL)) == 1)
+		continue;
 	idq_order_free(o);
 	if (r != 1)
 		return r;

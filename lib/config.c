@@ -320,6 +320,9 @@ idq_config_set(struct idq *q, const char *name, const char *value)
 			r = set_value(q, i, value, EX_USAGE);
 		if (r == 0)
 			r = store(q);
+		/* What is parked may perhaps start sooner now. */
+		if (r == 0 && (i == CFG_GROUP_MAX || i == CFG_GROUP_GAP))
+			r = idq_pace_all(q);
 	}
 	if (fd != -1)
 		close(fd);

@@ -287,7 +287,8 @@ folders_read(struct walk *w, struct folders *f)
 		return errno == ENOENT ? 0 :
 		    idq_errno(w->q, "%s/%s", w->q->path, top);
 	while (r == 0 && (e = idq_readdir(d)) != NULL) {
-		bool ok = w->place == PL_WAIT ? idq_is_minute(e->d_name) :
+		bool ok = w->place == PL_WAIT || w->place == PL_TURN ?
+		    idq_is_minute(e->d_name) :
 		    w->place == PL_PACED ? idq_is_hash(e->d_name) :
 		    idq_is_day(e->d_name);
 

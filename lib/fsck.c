@@ -501,7 +501,7 @@ check_tmp(struct work *w)
 static void
 check_dirs(struct work *w)
 {
-	for (int p = 0; p <= PL_TMP; p++) {
+	for (int p = 0; p <= PL_TURN; p++) {
 		const char *dir = idq_place_dir((enum place)p);
 
 		if (may_fix(w) && mkdirat(w->q->fd, dir, w->q->dmode) == 0)
@@ -520,6 +520,8 @@ check(struct work *w)
 		r = check_places(w);
 	if (r == 0)
 		r = check_keys(w);
+	if (r == 0 && may_fix(w))
+		r = idq_pace_all(w->q);
 	free(w->named.v);
 	if (r == 0 && !w->boot)
 		r = check_asked(w);

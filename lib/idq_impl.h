@@ -44,6 +44,7 @@ enum place {
 	PL_EXPIRED,
 	PL_NSTATES,
 	PL_TMP = PL_NSTATES,
+	PL_TURN,			/* the calendar of groups */
 	PL_NONE
 };
 
@@ -180,9 +181,9 @@ int	 idq_walk(struct idq *, enum place,
 
 /* name.c */
 struct name {
-	char	hash[HASH_SIZE];
+	char	hash[HASH_SIZE];	/* in turn/: of the group */
 	char	id[ID_SIZE];
-	int64_t	due;			/* of new/ and wait/ */
+	int64_t	due;			/* of new/, wait/, paced/ and turn/ */
 };
 const char *idq_place_dir(enum place);
 bool	 idq_is_hex(const char *, size_t);
@@ -196,6 +197,8 @@ void	 idq_tmp_path(const char *id, const char *suffix,
 /* A parked job; GROUP is the hash of its group. */
 void	 idq_paced_path(const char *group, const char *hash, const char *id,
 	    int64_t due, char path[PATH_SIZE]);
+void	 idq_turn_path(const char *group, int64_t at, char path[PATH_SIZE]);
+void	 idq_group_path(const char *group, char path[PATH_SIZE]);
 void	 idq_dups_path(const char *hash, const char *id,
 	    char path[PATH_SIZE]);
 void	 idq_asked_path(const char *id, char path[PATH_SIZE]);
@@ -254,6 +257,7 @@ void	 idq_job_state(struct job *, int64_t now);
 int	 idq_move(struct idq *, const struct job *, const char *from,
 	    const char *to);
 int	 idq_drop(struct idq *, const struct job *, const char *path);
+void	 idq_remove(struct idq *, const char *path);	/* no job */
 /* Where its trail says it should be. */
 enum place idq_place_of(const struct job *, int64_t now,
 	    char path[PATH_SIZE]);
@@ -387,28 +391,88 @@ int64_t	 idq_backoff(const struct idq *, uint32_t attempt);
 int64_t	 idq_after(int64_t now, int64_t d);	/* never past the end */
 
 /* claim.c */
+struct taking {
+	int64_t	lease;			/* 0: none */
+	int64_t	rate;			/* as idq_rate_parse(); 0: none */
+	bool	busy;			/* out: somebody held one locked */
+	int64_t	until;			/* out: the rate allows none before */
+};
 /* Take a job of new/: 1 claimed and locked, 0 not this one, -1. */
-int	 idq_take(struct idq *, const char *name, int64_t lease, bool *busy,
+int	 idq_take(struct idq *, const char *name, struct taking *,
 	    struct job *);
 int	 idq_claimed(struct idq *, struct job *, const char *from,
 	    int64_t lease);
+
+/* first.c: the first CAP of any number of names, in order. */
+struct first {
+	char	(*names)[NEW_LEN + 1];	/* room for 2 * cap */
+	size_t	  cap;
+	size_t	  n;
+	bool	  more;			/* there were more than cap */
+};
+int	 idq_first_init(struct first *, size_t cap);	/* -1 with errno */
+void	 idq_first_free(struct first *);
+void	 idq_first_begin(struct first *);
+void	 idq_first_add(struct first *, const char *name);
+void	 idq_first_end(struct first *);
 
 /* order.c: the names of new/ in claim order, a run of them at a time. */
 struct order;
 struct order *idq_order_new(size_t cap);
 void	 idq_order_free(struct order *);
 /* The oldest due job: 1, 0 nothing that can be had now, -1. */
-int	 idq_order_take(struct idq *, struct order *, int64_t lease,
+int	 idq_order_take(struct idq *, struct order *, struct taking *,
 	    struct job *);
-/* Whether the last 0 was because of a job that somebody held locked. */
-bool	 idq_order_busy(const struct order *);
+
+/* parked.c: paced/GH/, under the lock of the group. */
+int	 idq_parked_first(struct idq *, const char *group,
+	    char name[NEW_LEN + 1]);	/* the oldest: 1, 0 none, -1 */
+void	 idq_parked_drop(struct idq *, const char *group, const char *name);
+void	 idq_parked_added(struct idq *, const char *group,
+	    const char *name);
+
+/* pace.c: which job of a group may start, and when. */
+struct group {
+	struct job	 file;		/* of groups/GH, locked */
+	char		 hash[HASH_SIZE];	/* GH */
+	char		*name;		/* or NULL: not known */
+	int64_t		 last;		/* start */
+	int64_t		 turn;		/* its name in turn/ */
+	char		 next[NEW_LEN + 1];	/* let out to new/, or "" */
+	char		(*runs)[CUR_LEN + 1];	/* in cur/ */
+	size_t		 nruns;
+};
+/*
+ * Whether J of a group, locked and due at new/NAME, may start: 1 and G is
+ * locked, noted as started, and to be ended by idq_pace_leave(); 0 it was
+ * parked, or somebody holds the group locked; -1.
+ */
+int	 idq_pace_enter(struct idq *, struct job *, const char *name,
+	    struct taking *, struct group *);
+/* J was started, or with FAILED was not after all: let out the next. */
+void	 idq_pace_started(struct idq *, struct group *, bool failed);
+/* J, of a group, is about to leave cur/ for where its last line says. */
+void	 idq_pace_ended(struct idq *, const struct job *);
+/* Another one of J's group may have to be let out of paced/. */
+void	 idq_pace_look(struct idq *, const struct job *);
+/* Whether the rate allows a start now, which is then noted: 1, 0, -1. */
+int	 idq_pace_rate(struct idq *, struct taking *);
+/* The turns that have come: 1, 0 none, -1; *next is that of the next, or 0. */
+int	 idq_pace_turns(struct idq *, int64_t *next);
+/* Every group with parked jobs is looked at now. */
+int	 idq_pace_all(struct idq *);
+/* Remove the state of groups that do not need it any more. */
+int	 idq_pace_purge(struct idq *, int64_t now);
 
 /* reap.c */
 /* Before a claim: start-up scan, cur/ and tmp/, due minutes. */
 int	 idq_prepare(struct idq *);
 int	 idq_reap_cur(struct idq *);
 int	 idq_reap_tmp(struct idq *, bool bad);
-/* Due jobs from wait/ to new/; *next is when the next is due, 0 unknown. */
+/*
+ * Due jobs from wait/, and of groups whose turn has come, to new/: 1 if there
+ * was a turn, 0, -1.  *next is when there is something to do again, 0 unknown.
+ */
 int	 idq_promote(struct idq *, int64_t *next);
 /* Put right a locked job of cur/ that nobody works on: 1 if it moved, 0, -1. */
 int	 idq_reap_one(struct idq *, struct job *, const char *path);

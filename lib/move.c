@@ -36,6 +36,13 @@ drop_folder(struct idq *q, const char *path)
 		unlinkat(q->fd, dir, AT_REMOVEDIR);
 }
 
+void
+idq_remove(struct idq *q, const char *path)
+{
+	unlinkat(q->fd, path, 0);
+	drop_folder(q, path);
+}
+
 static int
 rename_to(struct idq *q, const struct job *j, const char *from,
     const char *to)
@@ -168,6 +175,23 @@ rest(struct idq *q, struct job *j, const char *from)
 	return idq_step(q, j, from, &l, true) == -1 ? -1 : 1;
 }
 
+/*
+ * Move it.  Its group counts it no longer before it leaves cur/, so that
+ * nobody who finds it there can forget that.
+ */
+static int
+go(struct idq *q, struct job *j, const char *from, const char *to)
+{
+	int r;
+
+	if (strncmp(from, "cur/", 4) == 0)
+		idq_pace_ended(q, j);
+	r = idq_move(q, j, from, to);
+	if (r == 1 && strncmp(from, "new/", 4) == 0)
+		idq_pace_look(q, j);
+	return r;
+}
+
 int
 idq_settle(struct idq *q, struct job *j, const char *from)
 {
@@ -181,7 +205,7 @@ idq_settle(struct idq *q, struct job *j, const char *from)
 	if (was_told(place) && sync_line(q, j) == -1)
 		return -1;
 	drop_asked(q, j, place);
-	return idq_move(q, j, from, to);
+	return go(q, j, from, to);
 }
 
 /*
@@ -201,7 +225,7 @@ idq_step(struct idq *q, struct job *j, const char *from, struct line *l,
 	if (j->asked)
 		drop_asked(q, j, l->to);
 	idq_place_of(j, l->at, to);
-	if (strcmp(from, to) != 0 && idq_move(q, j, from, to) == -1)
+	if (strcmp(from, to) != 0 && go(q, j, from, to) == -1)
 		idq_notice(q, "%s", q->msg);
 	idq_log_line(q, j);
 	return 0;

@@ -10,7 +10,7 @@
 
 static const char *const dirs[] = {
 	"new", "wait", "paced", "cur", "hold", "failed", "done", "cancelled", "expired",
-	"tmp"
+	"tmp", "turn"
 };
 
 const char *
@@ -45,10 +45,25 @@ parse_pair(const char *s, struct name *n)
 	return 0;
 }
 
+/* T.GH, the time and the hash of a group. */
+static int
+parse_turn(const char *s, struct name *n)
+{
+	if (strlen(s) != DUE_LEN + 1 + IDQ_HASH_LEN || s[DUE_LEN] != '.' ||
+	    idq_due_parse(s, &n->due) == -1 ||
+	    !idq_is_hash(s + DUE_LEN + 1))
+		return -1;
+	memcpy(n->hash, s + DUE_LEN + 1, HASH_SIZE);
+	n->id[0] = '\0';
+	return 0;
+}
+
 int
 idq_name_parse(enum place p, const char *s, struct name *n)
 {
 	n->due = 0;
+	if (p == PL_TURN)
+		return parse_turn(s, n);
 	if (p == PL_NEW || p == PL_WAIT || p == PL_PACED) {
 		if (strlen(s) != NEW_LEN || s[DUE_LEN] != '.' ||
 		    idq_due_parse(s, &n->due) == -1)
@@ -102,6 +117,21 @@ idq_paced_path(const char *group, const char *hash, const char *id,
 
 	idq_due_format(due, buf);
 	snprintf(path, PATH_SIZE, "paced/%s/%s.%s.%s", group, buf, hash, id);
+}
+
+void
+idq_turn_path(const char *group, int64_t at, char path[PATH_SIZE])
+{
+	char buf[DUE_LEN + 1];
+
+	idq_due_format(at, buf);
+	snprintf(path, PATH_SIZE, "turn/%.13s/%s.%s", buf, buf, group);
+}
+
+void
+idq_group_path(const char *group, char path[PATH_SIZE])
+{
+	snprintf(path, PATH_SIZE, "groups/%s", group);
 }
 
 void

@@ -12,16 +12,14 @@
 #include "idq_impl.h"
 
 #define PAUSE_MAX	16	/* ms: for a job that is locked */
+#define MORE		4	/* times as many names after a run in vain */
+#define CAP_MAX		16384
 
 struct order {
-	char	(*names)[NEW_LEN + 1];	/* room for 2 * cap */
-	size_t	  cap;
-	size_t	  n;
-	size_t	  next;
-	bool	  more;			/* the scan saw more than cap */
-	bool	  busy;
-	int64_t	  scanned;
-	char	  after[NEW_LEN + 1];	/* only names behind this one */
+	struct first	  first;
+	size_t		  next;		/* of its names */
+	int64_t		  scanned;
+	char		  after[NEW_LEN + 1];	/* only names behind this one */
 };
 
 struct order *
@@ -31,9 +29,7 @@ idq_order_new(size_t cap)
 
 	if (o == NULL)
 		return NULL;
-	o->cap = cap;
-	o->names = reallocarray(NULL, 2 * cap, sizeof(*o->names));
-	if (o->names == NULL) {
+	if (idq_first_init(&o->first, cap) == -1) {
 		free(o);
 		return NULL;
 	}
@@ -44,32 +40,8 @@ void
 idq_order_free(struct order *o)
 {
 	if (o != NULL)
-		free(o->names);
+		idq_first_free(&o->first);
 	free(o);
-}
-
-bool
-idq_order_busy(const struct order *o)
-{
-	return o->busy;
-}
-
-static int
-by_name(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-/* Keep the first cap of what has been gathered. */
-static void
-trim(struct order *o)
-{
-	if (o->n > 1)
-		qsort(o->names, o->n, sizeof(*o->names), by_name);
-	if (o->n > o->cap) {
-		o->n = o->cap;
-		o->more = true;
-	}
 }
 
 static int
@@ -80,11 +52,8 @@ gather(void *arg, const char *folder, const struct dirent *e,
 
 	(void)folder;
 	(void)n;
-	if (strcmp(e->d_name, o->after) <= 0)
-		return 0;
-	strlcpy(o->names[o->n++], e->d_name, sizeof(*o->names));
-	if (o->n == 2 * o->cap)
-		trim(o);
+	if (strcmp(e->d_name, o->after) > 0)
+		idq_first_add(&o->first, e->d_name);
 	return 0;
 }
 
@@ -93,64 +62,85 @@ scan(struct idq *q, struct order *o)
 {
 	int r;
 
-	o->n = o->next = 0;
-	o->more = false;
+	idq_first_begin(&o->first);
+	o->next = 0;
 	o->scanned = idq_now();
 	r = idq_walk(q, PL_NEW, gather, o);
-	trim(o);
+	idq_first_end(&o->first);
 	return r;
 }
 
 /* From the names in hand: 1, 0 none of them, -1. */
 static int
-take_next(struct idq *q, struct order *o, int64_t lease, struct job *j)
+take_next(struct idq *q, struct order *o, struct taking *t, struct job *j)
 {
 	int r = 0;
 
-	while (r == 0 && o->next < o->n)
-		r = idq_take(q, o->names[o->next++], lease, &o->busy, j);
+	while (r == 0 && o->next < o->first.n && t->until == 0)
+		r = idq_take(q, o->first.names[o->next++], t, j);
+	/* The one that the rate holds back is still the next. */
+	if (r == 0 && t->until != 0)
+		o->next--;
 	return r;
+}
+
+/* A run of which no job could be had is followed by a longer one. */
+static void
+longer(struct order *o)
+{
+	struct first f;
+
+	if (o->first.cap >= CAP_MAX ||
+	    idq_first_init(&f, MORE * o->first.cap) == -1)
+		return;
+	idq_first_free(&o->first);
+	o->first = f;
 }
 
 /* Everything from the first name on. */
 static int
-take_any(struct idq *q, struct order *o, int64_t lease, struct job *j)
+take_any(struct idq *q, struct order *o, struct taking *t, struct job *j)
 {
+	bool more;
 	int r;
 
 	o->after[0] = '\0';
 	do {
 		if (scan(q, o) == -1)
 			return -1;
-		if ((r = take_next(q, o, lease, j)) != 0)
+		if ((r = take_next(q, o, t, j)) != 0 || t->until != 0)
 			return r;
-		if (o->n > 0)
-			strlcpy(o->after, o->names[o->n - 1],
+		if (o->first.n > 0)
+			strlcpy(o->after, o->first.names[o->first.n - 1],
 			    sizeof(o->after));
-	} while (o->more);
+		if ((more = o->first.more))
+			longer(o);
+	} while (more);
 	return 0;
 }
 
 int
-idq_order_take(struct idq *q, struct order *o, int64_t lease, struct job *j)
+idq_order_take(struct idq *q, struct order *o, struct taking *t,
+    struct job *j)
 {
 	struct timespec pause = { 0, 0 };
 	int64_t age = idq_now() - o->scanned;
 	int r;
 
-	o->busy = false;
+	t->busy = false;
+	t->until = 0;
 	if (idq_is_paused(q))
 		return 0;
 	if (age >= 0 && age < IDQ_SECOND &&
-	    (r = take_next(q, o, lease, j)) != 0)
+	    ((r = take_next(q, o, t, j)) != 0 || t->until != 0))
 		return r;
-	o->busy = false;
+	t->busy = false;
 	/* An adder's lock outlives its rename by an instant. */
-	for (int ms = 1; (r = take_any(q, o, lease, j)) == 0 && o->busy &&
-	    ms <= PAUSE_MAX; ms *= 2) {
+	for (int ms = 1; (r = take_any(q, o, t, j)) == 0 && t->busy &&
+	    t->until == 0 && ms <= PAUSE_MAX; ms *= 2) {
 		pause.tv_nsec = ms * 1000000L;
 		nanosleep(&pause, NULL);
-		o->busy = false;
+		t->busy = false;
 	}
 	return r;
 }

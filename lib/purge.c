@@ -167,6 +167,8 @@ idq_purge(struct idq *q, struct idq_purge *p)
 		r = -1;
 	if (p->dry_run || r == -1)
 		return r;
+	if (idq_pace_purge(q, w.sane) == -1)
+		idq_notice(q, "%s", q->msg);
 	snprintf(detail, sizeof(detail), "jobs=%" PRIu64 " logs=%" PRIu64
 	    " held=%" PRIu64, p->jobs, p->logs, p->held);
 	idq_log_write(q, NULL, w.now, "purged", 0, detail);

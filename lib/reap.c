@@ -172,6 +172,7 @@ idq_promote(struct idq *q, int64_t *next)
 {
 	struct promotion w = { .q = q, .now = idq_now() };
 	struct timespec pause = { 0, 0 };
+	int64_t turn;
 	int r;
 
 	/* An adder's lock outlives its rename by an instant. */
@@ -181,11 +182,15 @@ idq_promote(struct idq *q, int64_t *next)
 		nanosleep(&pause, NULL);
 		w = (struct promotion){ .q = q, .now = idq_now() };
 	}
-	if (r == -1)
+	if (r == -1 || (r = idq_pace_turns(q, &turn)) == -1)
 		return -1;
+	if (w.busy)
+		w.next = idq_now() + BUSY_MS * 4000;
+	if (turn != 0 && (w.next == 0 || turn < w.next))
+		w.next = turn;
 	if (next != NULL)
-		*next = w.busy ? idq_now() + BUSY_MS * 4000 : w.next;
-	return 0;
+		*next = w.next;
+	return r;
 }
 
 int

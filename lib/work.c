@@ -389,6 +389,7 @@ start(struct worker *w, struct slot *s)
 static void
 fill_slots(struct worker *w)
 {
+	struct taking t = { .rate = w->q->cfg[CFG_RATE] };
 	struct slot *s;
 	int r;
 
@@ -397,7 +398,7 @@ fill_slots(struct worker *w)
 	while (w->look && !w->stopping && !w->stuck &&
 	    !(w->opt->mode == IDQ_ONCE && w->started_one) &&
 	    (s = free_slot(w)) != NULL) {
-		r = idq_order_take(w->q, w->order, 0, &s->child.job);
+		r = idq_order_take(w->q, w->order, &t, &s->child.job);
 		if (r == -1 && w->q->code == EX_TEMPFAIL &&
 		    w->opt->mode == IDQ_FOLLOW) {
 			/* A full disk, say: a follower outlives it. */
@@ -411,7 +412,7 @@ fill_slots(struct worker *w)
 		}
 		if (r == 0) {
 			w->look = false;
-			if (idq_order_busy(w->order))
+			if (t.busy)
 				w->soon_at = idq_ticks() + SOON;
 			return;
 		}

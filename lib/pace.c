@@ -1,0 +1,645 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Pacing: how many jobs of a group may run at once, and how far apart they
+ * start; and the rate of the whole queue.
+ *
+ * A job that has to wait is parked in paced/GH/, once, so that no scan meets it
+ * again.  Each start, each end and each turn of the group, under the lock of
+ * groups/GH, lets the oldest of them back to new/ when it may start.  A group
+ * with parked jobs always has a turn ahead, at the latest in a minute: that is
+ * what heals whatever a crash has left.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "idq_impl.h"
+
+#define GROUP_WAIT	(IDQ_SECOND / 5)	/* for somebody else's step */
+#define GROUP_FILE_MAX	(1024 * 1024)
+#define FALLBACK	IDQ_MINUTE		/* of a turn */
+#define BUSY		IDQ_SECOND		/* one was locked: its turn */
+#define RATE		"groups/rate"
+
+static int
+open_state(struct idq *q, const char *path, struct job *f)
+{
+	const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+	    O_NONBLOCK;
+	struct stat st;
+
+	memset(f, 0, sizeof(*f));
+	f->fd = openat(q->fd, path, flags, q->fmode);
+	if (f->fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
+		f->fd = openat(q->fd, path, flags, q->fmode);
+	if (f->fd == -1 || fstat(f->fd, &st) == -1)
+		return idq_errno(q, "%s/%s", q->path, path);
+	if (!S_ISREG(st.st_mode))
+		return idq_error(q, EX_SOFTWARE, "%s/%s: is no regular file; "
+		    "left alone", q->path, path);
+	f->dev = st.st_dev;
+	f->ino = st.st_ino;
+	return 0;
+}
+
+/*
+ * Open and lock PATH, made if it is missing: 1, 0 somebody holds it, -1.  A
+ * purge may have removed it meanwhile.
+ */
+static int
+open_locked(struct idq *q, const char *path, struct job *f)
+{
+	int r = 0;
+
+	while (r == 0) {
+		if (open_state(q, path, f) == -1)
+			r = -1;
+		else if ((r = idq_job_lock(q, f, GROUP_WAIT)) == 0) {
+			idq_job_close(f);
+			return 0;
+		} else if (r == 1)
+			r = idq_job_is(q, f, path);
+		if (r != 1)
+			idq_job_close(f);
+	}
+	return r;
+}
+
+static void
+group_close(struct group *g)
+{
+	idq_job_close(&g->file);
+	free(g->name);
+	free(g->runs);
+	g->name = NULL;
+	g->runs = NULL;
+}
+
+/* A claim that is no longer in cur/ does not run. */
+static bool
+still_runs(struct idq *q, const char *pair)
+{
+	char path[PATH_SIZE];
+	struct name n;
+
+	if (idq_name_parse(PL_CUR, pair, &n) == -1)
+		return false;
+	idq_place_path(PL_CUR, n.hash, n.id, 0, path);
+	return faccessat(q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int
+add_run(struct group *g, const char *pair)
+{
+	void *more = reallocarray(g->runs, g->nruns + 1, sizeof(*g->runs));
+
+	if (more == NULL)
+		return -1;
+	g->runs = more;
+	strlcpy(g->runs[g->nruns++], pair, sizeof(*g->runs));
+	return 0;
+}
+
+/* A line `Name: value' of groups/GH; what a crash has torn says nothing. */
+static int
+load_line(struct idq *q, struct group *g, char *line)
+{
+	char *value = strstr(line, ": ");
+	struct name n;
+
+	if (value == NULL)
+		return 0;
+	*value = '\0';
+	value += 2;
+	if (strcmp(line, "Group") == 0 && g->name == NULL)
+		return (g->name = strdup(value)) != NULL ? 0 : -1;
+	if (strcmp(line, "Last") == 0)
+		idq_stamp_parse(value, strlen(value), &g->last);
+	else if (strcmp(line, "Turn") == 0)
+		idq_stamp_parse(value, strlen(value), &g->turn);
+	else if (strcmp(line, "Next") == 0 &&
+	    idq_name_parse(PL_NEW, value, &n) == 0)
+		strlcpy(g->next, value, sizeof(g->next));
+	else if (strcmp(line, "Runs") == 0 && still_runs(q, value))
+		return add_run(g, value);
+	return 0;
+}
+
+static int
+group_load(struct idq *q, struct group *g)
+{
+	size_t len = g->file.size < GROUP_FILE_MAX ? (size_t)g->file.size :
+	    GROUP_FILE_MAX;
+	char *text = malloc(len + 1), *rest = text, *line;
+	ssize_t n;
+	int r = 0;
+
+	if (text == NULL || (n = pread(g->file.fd, text, len, 0)) == -1) {
+		free(text);
+		return idq_errno(q, "%s/%s", q->path, g->file.pub.path);
+	}
+	text[n] = '\0';
+	while (r == 0 && (line = strsep(&rest, "\n")) != NULL)
+		r = load_line(q, g, line);
+	free(text);
+	return r == 0 ? 0 : idq_errno(q, "%s", q->path);
+}
+
+/* Open, lock and read groups/GH: 1, 0 somebody holds it, -1. */
+static int
+group_open(struct idq *q, const char *hash, const char *name, struct group *g)
+{
+	char path[PATH_SIZE];
+	struct stat st;
+	int r;
+
+	memset(g, 0, sizeof(*g));
+	strlcpy(g->hash, hash, sizeof(g->hash));
+	idq_group_path(hash, path);
+	if ((r = open_locked(q, path, &g->file)) != 1)
+		return r;
+	if (fstat(g->file.fd, &st) == 0)
+		g->file.size = st.st_size;
+	if (name != NULL && (g->name = strdup(name)) == NULL)
+		r = idq_errno(q, "%s", q->path);
+	else if (group_load(q, g) == -1)
+		r = -1;
+	if (r == -1)
+		group_close(g);
+	return r;
+}
+
+static void
+print_time(FILE *f, const char *name, int64_t t)
+{
+	char stamp[STAMP_SIZE];
+
+	if (t != 0)
+		fprintf(f, "%s: %s\n", name, idq_stamp(t, stamp));
+}
+
+/* To be freed. */
+static char *
+group_text(const struct group *g, size_t *len)
+{
+	char *text = NULL;
+	FILE *f = open_memstream(&text, len);
+
+	if (f == NULL)
+		return NULL;
+	if (g->name != NULL)
+		fprintf(f, "Group: %s\n", g->name);
+	print_time(f, "Last", g->last);
+	print_time(f, "Turn", g->turn);
+	if (*g->next != '\0')
+		fprintf(f, "Next: %s\n", g->next);
+	for (size_t i = 0; i < g->nruns; i++)
+		fprintf(f, "Runs: %s\n", g->runs[i]);
+	if (fclose(f) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+/* With a gap the start is on disk before it happens. */
+static int
+group_save(struct idq *q, struct group *g)
+{
+	size_t len;
+	char *text = group_text(g, &len);
+	ssize_t n = -1;
+
+	if (text != NULL)
+		n = pwrite(g->file.fd, text, len, 0);
+	free(text);
+	if (n == (ssize_t)len &&
+	    (g->file.size <= n || ftruncate(g->file.fd, n) == 0)) {
+		g->file.size = n;
+		return 0;
+	}
+	if (n >= 0 && n < (ssize_t)len)
+		errno = ENOSPC;
+	return idq_errno(q, "%s/%s", q->path, g->file.pub.path);
+}
+
+/*
+ * The first start that the gap allows.  A last start in the future was noted
+ * by a wrong clock: it holds back for one gap at the most.
+ */
+static int64_t
+allowed_at(int64_t last, int64_t gap, int64_t now)
+{
+	if (gap == 0 || last == 0)
+		return now;
+	return idq_after(last < now ? last : now, gap);
+}
+
+/* Whether the job that was let out is still to be started. */
+static bool
+next_is_out(struct idq *q, struct group *g)
+{
+	char path[PATH_SIZE];
+
+	if (*g->next == '\0')
+		return false;
+	snprintf(path, sizeof(path), "new/%s", g->next);
+	if (faccessat(q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return true;
+	g->next[0] = '\0';
+	return false;
+}
+
+/* The group's next look at T, unless one comes before. */
+static int
+set_turn(struct idq *q, struct group *g, int64_t t, int64_t now)
+{
+	char path[PATH_SIZE];
+	int64_t old = g->turn;
+	int fd;
+
+	if (old > now && old <= t)
+		return 0;
+	idq_turn_path(g->hash, t, path);
+	fd = openat(q->fd, path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+	    O_NONBLOCK, q->fmode);
+	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
+		fd = openat(q->fd, path, O_WRONLY | O_CREAT | O_CLOEXEC |
+		    O_NOFOLLOW | O_NONBLOCK, q->fmode);
+	if (fd == -1)
+		return idq_errno(q, "%s/%s", q->path, path);
+	close(fd);
+	g->turn = t;
+	if (old != 0 && old != t) {
+		idq_turn_path(g->hash, old, path);
+		idq_remove(q, path);
+	}
+	return 0;
+}
+
+/* Let the parked job NAME out: 1, 0 it is gone or has expired, 2 busy, -1. */
+static int
+let_out(struct idq *q, struct group *g, const char *name)
+{
+	char from[PATH_SIZE], to[PATH_SIZE];
+	bool busy = false;
+	struct name n;
+	struct job j;
+	int r;
+
+	if (idq_name_parse(PL_NEW, name, &n) == -1)
+		return 0;
+	idq_paced_path(g->hash, n.hash, n.id, n.due, from);
+	if ((r = idq_job_take(q, from, n.hash, &busy, &j)) != 1)
+		return busy ? 2 : r;
+	if (g->name == NULL && j.pub.group != NULL)
+		g->name = strdup(j.pub.group);
+	if (j.whole && j.pub.state == IDQ_PENDING && j.pub.due == n.due &&
+	    idq_is_expired(&j, idq_now())) {
+		r = idq_expire(q, &j, from) == -1 ? -1 : 0;
+	} else {
+		/* What its trail says is for the claim to see. */
+		idq_place_path(PL_NEW, n.hash, n.id, n.due, to);
+		if ((r = idq_move(q, &j, from, to)) == 1)
+			strlcpy(g->next, name, sizeof(g->next));
+	}
+	idq_job_unlock(&j);
+	idq_job_close(&j);
+	return r;
+}
+
+/* Let out what may start; else say when to look again. */
+static int
+advance(struct idq *q, struct group *g)
+{
+	const size_t max = (size_t)q->cfg[CFG_GROUP_MAX];
+	int64_t now = idq_now(), at;
+	char name[NEW_LEN + 1];
+	int r;
+
+	for (;;) {
+		if ((r = idq_parked_first(q, g->hash, name)) != 1)
+			return r;
+		if (g->nruns >= max || next_is_out(q, g))
+			return set_turn(q, g, idq_after(now, FALLBACK), now);
+		at = allowed_at(g->last, q->cfg[CFG_GROUP_GAP], now);
+		if (at > now)
+			return set_turn(q, g, at, now);
+		if ((r = let_out(q, g, name)) == 2)
+			return set_turn(q, g, idq_after(now, BUSY), now);
+		if (r == -1)
+			return -1;
+		idq_parked_drop(q, g->hash, name);
+	}
+}
+
+static int
+park(struct idq *q, const struct group *g, struct job *j, const char *path)
+{
+	char to[PATH_SIZE];
+	int r;
+
+	if (!idq_parked_path(j, to))
+		return -1;
+	if ((r = idq_move(q, j, path, to)) == 1)
+		idq_parked_added(q, g->hash, strrchr(to, '/') + 1);
+	return r;
+}
+
+/* Whether NAME is the one of its group that may start now. */
+static int
+may_start(struct idq *q, struct group *g, const char *name)
+{
+	char first[NEW_LEN + 1];
+	int64_t now = idq_now();
+	int r;
+
+	if (next_is_out(q, g) && strcmp(g->next, name) != 0)
+		return 0;
+	if (g->nruns >= (size_t)q->cfg[CFG_GROUP_MAX] ||
+	    allowed_at(g->last, q->cfg[CFG_GROUP_GAP], now) > now)
+		return 0;
+	if ((r = idq_parked_first(q, g->hash, first)) != 1)
+		return r == 0 ? 1 : -1;
+	return strcmp(name, first) < 0;
+}
+
+/* Note the start before it happens: a crash between costs a gap, no call. */
+static int
+note_start(struct idq *q, struct group *g, const struct job *j)
+{
+	char pair[CUR_LEN + 1];
+
+	snprintf(pair, sizeof(pair), "%s.%s", j->pub.hash, j->pub.id);
+	if (add_run(g, pair) == -1)
+		return idq_errno(q, "%s", q->path);
+	g->last = idq_now();
+	g->next[0] = '\0';
+	if (group_save(q, g) == -1)
+		return -1;
+	if (q->cfg[CFG_GROUP_GAP] != 0 && idq_sync_file(q, g->file.fd) == -1)
+		return idq_errno(q, "%s/%s: sync", q->path,
+		    g->file.pub.path);
+	return 1;
+}
+
+static int
+not_now(struct idq *q, struct group *g, struct job *j, const char *path)
+{
+	int64_t now = idq_now();
+	int r;
+
+	/* First, so that a parked job always has a turn ahead. */
+	r = set_turn(q, g, idq_after(now, FALLBACK), now);
+	if (r == 0 && (r = park(q, g, j, path)) != -1)
+		r = advance(q, g);
+	if (r != -1)
+		r = group_save(q, g);
+	return r == -1 ? -1 : 0;
+}
+
+int
+idq_pace_enter(struct idq *q, struct job *j, const char *name,
+    struct taking *t, struct group *g)
+{
+	char hash[HASH_SIZE], path[PATH_SIZE];
+	int r;
+
+	idq_key_hash(j->pub.group, strlen(j->pub.group), hash);
+	if ((r = group_open(q, hash, j->pub.group, g)) != 1) {
+		t->busy |= r == 0;
+		return r;
+	}
+	snprintf(path, sizeof(path), "new/%s", name);
+	if ((r = may_start(q, g, name)) == 0)
+		r = not_now(q, g, j, path);
+	else if (r == 1 && (r = idq_pace_rate(q, t)) == 1)
+		r = note_start(q, g, j);
+	if (r != 1)
+		group_close(g);
+	return r;
+}
+
+/* What went wrong here is put right at the group's turn. */
+static void
+leave(struct idq *q, struct group *g)
+{
+	if (advance(q, g) == -1 || group_save(q, g) == -1)
+		idq_notice(q, "%s", q->msg);
+	group_close(g);
+}
+
+void
+idq_pace_started(struct idq *q, struct group *g, bool failed)
+{
+	if (failed)
+		g->nruns--;
+	leave(q, g);
+}
+
+static void
+drop_run(struct group *g, const struct job *j)
+{
+	char pair[CUR_LEN + 1];
+
+	snprintf(pair, sizeof(pair), "%s.%s", j->pub.hash, j->pub.id);
+	for (size_t i = 0; i < g->nruns; i++)
+		if (strcmp(g->runs[i], pair) == 0)
+			memcpy(g->runs[i--], g->runs[--g->nruns],
+			    sizeof(*g->runs));
+}
+
+/* It is still the first of its group, once it is in new/. */
+static void
+given_back(struct idq *q, struct group *g, const struct job *j)
+{
+	char path[PATH_SIZE];
+
+	idq_place_path(PL_NEW, j->pub.hash, j->pub.id, j->pub.due, path);
+	strlcpy(g->next, strchr(path, '/') + 1, sizeof(g->next));
+	if (group_save(q, g) == -1)
+		idq_notice(q, "%s", q->msg);
+	group_close(g);
+}
+
+void
+idq_pace_ended(struct idq *q, const struct job *j)
+{
+	char hash[HASH_SIZE];
+	struct group g;
+	int r;
+
+	if (j->pub.group == NULL)
+		return;
+	idq_key_hash(j->pub.group, strlen(j->pub.group), hash);
+	if ((r = group_open(q, hash, j->pub.group, &g)) != 1) {
+		if (r == -1)
+			idq_notice(q, "%s", q->msg);
+		idq_pace_look(q, j);
+		return;
+	}
+	drop_run(&g, j);
+	if (j->line.to == PL_NEW && !next_is_out(q, &g))
+		given_back(q, &g, j);
+	else
+		leave(q, &g);
+}
+
+void
+idq_pace_look(struct idq *q, const struct job *j)
+{
+	struct group g = { .turn = 0 };
+	char path[PATH_SIZE];
+	int64_t now = idq_now();
+
+	if (!idq_parked_path(j, path))
+		return;
+	*strrchr(path, '/') = '\0';
+	if (faccessat(q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == -1)
+		return;
+	strlcpy(g.hash, strchr(path, '/') + 1, sizeof(g.hash));
+	set_turn(q, &g, now, now);
+}
+
+int
+idq_pace_rate(struct idq *q, struct taking *t)
+{
+	char line[STAMP_SIZE] = "";
+	int64_t now = idq_now(), last = 0;
+	struct job f;
+	int r;
+
+	if (t->rate == 0)
+		return 1;
+	if ((r = open_locked(q, RATE, &f)) != 1) {
+		t->busy |= r == 0;
+		return r;
+	}
+	if (pread(f.fd, line, sizeof(line), 0) == sizeof(line))
+		idq_stamp_parse(line, IDQ_STAMP_LEN, &last);
+	t->until = allowed_at(last, idq_rate_interval(t->rate), now);
+	if (t->until <= now) {
+		t->until = 0;
+		idq_stamp(now, line);
+		line[IDQ_STAMP_LEN] = '\n';
+		if (pwrite(f.fd, line, sizeof(line), 0) != sizeof(line))
+			r = idq_errno(q, "%s/" RATE, q->path);
+	} else
+		r = 0;
+	idq_job_close(&f);
+	return r;
+}
+
+struct turns {
+	struct idq	*q;
+	int64_t		 now;
+	int64_t		 next;
+	bool		 any;
+};
+
+static int
+take_turn(struct idq *q, const char *hash, const char *path, int64_t due)
+{
+	struct group g;
+	int r = group_open(q, hash, NULL, &g);
+
+	if (r == 1) {
+		if (g.turn <= due)
+			g.turn = 0;
+		r = advance(q, &g);
+		if (r == 0)
+			r = group_save(q, &g);
+		group_close(&g);
+		/* Unless it is the next one too. */
+		if (r == 0 && g.turn != due)
+			idq_remove(q, path);
+	}
+	return r;
+}
+
+static int
+turn_entry(void *arg, const char *folder, const struct dirent *e,
+    const struct name *n)
+{
+	struct turns *t = arg;
+	char path[PATH_SIZE];
+
+	if (n->due > t->now) {
+		if (t->next != 0 && n->due / IDQ_MINUTE > t->next / IDQ_MINUTE)
+			return 1;		/* later minutes are later */
+		if (t->next == 0 || n->due < t->next)
+			t->next = n->due;
+		return 0;
+	}
+	snprintf(path, sizeof(path), "%s/%.*s", folder, NEW_LEN, e->d_name);
+	t->any = true;
+	if (take_turn(t->q, n->hash, path, n->due) == -1)
+		idq_notice(t->q, "%s", t->q->msg);
+	return 0;
+}
+
+int
+idq_pace_turns(struct idq *q, int64_t *next)
+{
+	struct turns t = { .q = q, .now = idq_now() };
+	int r = idq_walk(q, PL_TURN, turn_entry, &t);
+
+	*next = t.next;
+	return r == -1 ? -1 : t.any;
+}
+
+int
+idq_pace_all(struct idq *q)
+{
+	struct group g = { .turn = 0 };
+	int64_t now = idq_now();
+	struct dirent *e;
+	DIR *d = idq_opendir(q, "paced");
+
+	if (d == NULL)
+		return errno == ENOENT ? 0 : idq_errno(q, "%s/paced", q->path);
+	while ((e = idq_readdir(d)) != NULL) {
+		if (!idq_is_hash(e->d_name))
+			continue;
+		strlcpy(g.hash, e->d_name, sizeof(g.hash));
+		g.turn = 0;
+		if (set_turn(q, &g, now, now) == -1)
+			idq_notice(q, "%s", q->msg);
+	}
+	closedir(d);
+	return 0;
+}
+
+/* Nothing runs, nothing waits, and no gap is measured from its last start. */
+static bool
+is_idle(struct idq *q, const struct group *g, int64_t now)
+{
+	char first[NEW_LEN + 1];
+
+	return g->nruns == 0 && idq_parked_first(q, g->hash, first) == 0 &&
+	    allowed_at(g->last, q->cfg[CFG_GROUP_GAP], now) <= now &&
+	    idq_after(g->last, IDQ_DAY) <= now;
+}
+
+int
+idq_pace_purge(struct idq *q, int64_t now)
+{
+	struct group g;
+	struct dirent *e;
+	DIR *d = idq_opendir(q, "groups");
+
+	if (d == NULL)
+		return errno == ENOENT ? 0 :
+		    idq_errno(q, "%s/groups", q->path);
+	while ((e = idq_readdir(d)) != NULL) {
+		if (!idq_is_hash(e->d_name) ||
+		    group_open(q, e->d_name, NULL, &g) != 1)
+			continue;
+		if (is_idle(q, &g, now))
+			idq_drop(q, &g.file, g.file.pub.path);
+		group_close(&g);
+	}
+	closedir(d);
+	return 0;
+}
