@@ -59,6 +59,7 @@ LIB_SRCS = \
 	lib/queue.c \
 	lib/reap.c \
 	lib/run.c \
+	lib/served.c \
 	lib/stamp.c \
 	lib/time.c \
 	lib/trail.c \

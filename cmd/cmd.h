@@ -39,7 +39,8 @@ enum {
 	OPT_NOT_AFTER, OPT_KEEP, OPT_ATTEMPTS, OPT_ON_CRASH, OPT_REUSE,
 	OPT_PAYLOAD, OPT_BATCH, OPT_JSON, OPT_JSON_LINES, OPT_LEASE, OPT_EXIT,
 	OPT_DRAIN, OPT_ONCE, OPT_TIMEOUT, OPT_SINGLE, OPT_FIELD, OPT_SINCE,
-	OPT_KILL, OPT_OLDER, OPT_VERSION, OPT_ALL
+	OPT_KILL, OPT_OLDER, OPT_VERSION, OPT_ALL,
+	OPT_RATE, OPT_CATCH_UP, OPT_STRICT
 };
 
 #define OPT_KEY								\
@@ -113,6 +114,7 @@ int64_t	 duration_value(const char *opt, const char *s, const char *word);
 int64_t	 time_value(const char *opt, const char *s, bool today);
 /* The index of S in WORDS, which end with NULL. */
 int	 word_value(const char *opt, const char *s, const char *const *words);
+int64_t	 rate_value(const char *opt, const char *s);
 const char *group_value(const char *opt, const char *s);
 int64_t	 keep_value(const char *s);
 int64_t	 lease_value(const char *s);

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 #include <inttypes.h>
 #include <signal.h>
+#include <stdlib.h>
 
 #include "cmd.h"
 
 struct worker {
 	struct idq_work	 w;
 	bool		 verbose;
+	bool		 gated;
+	struct idq	**queues;
+	size_t		 n;
 };
 
 /*
@@ -14,7 +18,7 @@ struct worker {
  * signal is ignored for this moment alone, since commands would inherit that.
  */
 static void
-done(void *arg, const struct idq_job *j)
+done(void *arg, struct idq *q, const struct idq_job *j)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, old;
 	struct worker *w = arg;
@@ -22,12 +26,26 @@ done(void *arg, const struct idq_job *j)
 	if (!w->verbose)
 		return;
 	sigaction(SIGPIPE, &ignore, &old);
+	if (several_queues())
+		printf("%s\t", queue_name(q));
 	printf("%s\t%s\t%" PRIu32 "\t", idq_state_name(j->state), j->hash,
 	    j->attempts);
 	print_text(j->key);
 	putchar('\n');
 	w->verbose = flush_now();
 	sigaction(SIGPIPE, &old, NULL);
+}
+
+/* A crontab would mail it each minute. */
+static void
+gate(void *arg, struct idq *q)
+{
+	struct worker *w = arg;
+
+	w->gated = true;
+	if (stderr_on_terminal() || idq_alarm(q, "gate", IDQ_HOUR) == 1)
+		complain("%s; idq plan shows what would run, idq work "
+		    "--catch-up runs it", idq_errmsg(q));
 }
 
 /*
@@ -45,17 +63,40 @@ warn_never_used(struct idq *q, bool follow)
 }
 
 static int
+open_all(struct worker *w)
+{
+	const char *const *names;
+	int status = 0;
+	size_t n;
+
+	names = queue_options(&n);
+	w->queues = calloc(n > 0 ? n : 1, sizeof(*w->queues));
+	if (w->queues == NULL)
+		return complain_memory();
+	if (n <= 1) {
+		status = open_queue(w->queues, "default",
+		    IDQ_WRITE | IDQ_CREATE);
+		w->n = status == 0;
+		return status;
+	}
+	for (; status == 0 && w->n < n; w->n += status == 0)
+		status = open_named(&w->queues[w->n], names[w->n], IDQ_WRITE);
+	return status;
+}
+
+static int
 work(struct worker *w)
 {
-	struct idq *q;
-	int status = open_queue(&q, "default", IDQ_WRITE | IDQ_CREATE);
+	int status = open_all(w);
 
-	if (status != 0)
-		return status;
-	warn_never_used(q, w->w.mode == IDQ_FOLLOW);
-	if (idq_work(q, &w->w) == -1)
-		status = complain_queue(q, NULL);
-	idq_close(q);
+	for (size_t i = 0; status == 0 && i < w->n; i++)
+		warn_never_used(w->queues[i], w->w.mode == IDQ_FOLLOW);
+	if (status == 0 && idq_work(w->queues, w->n, &w->w) == -1)
+		status = w->gated ? EX_TEMPFAIL :
+		    complain_queue(w->queues[0], NULL);
+	for (size_t i = 0; i < w->n; i++)
+		idq_close(w->queues[i]);
+	free(w->queues);
 	return status;
 }
 
@@ -70,10 +111,14 @@ cmd_work(int argc, char **argv)
 		    "end a command that takes longer" },
 		{ OPT_SINGLE, "single", NULL,
 		    "if another worker is here, do nothing" },
+		{ OPT_RATE, "rate", "N/D", "start N in D at the most" },
+		{ OPT_CATCH_UP, "catch-up", NULL,
+		    "run jobs older than gate-age too" },
 		{ 'v', NULL, NULL, "print a line for each finished job" },
-		OPT_END
+		OPT_END_SEVERAL
 	};
-	struct worker w = { .w = { .jobs = 1, .done = done } };
+	struct worker w = { .w = { .jobs = 1, .done = done,
+	    .gate = gate } };
 	bool drain = false, once = false;
 	int c;
 
@@ -98,6 +143,12 @@ cmd_work(int argc, char **argv)
 			break;
 		case OPT_SINGLE:
 			w.w.single = true;
+			break;
+		case OPT_RATE:
+			w.w.rate = rate_value("--rate", optarg);
+			break;
+		case OPT_CATCH_UP:
+			w.w.catch_up = true;
 			break;
 		case 'v':
 			w.verbose = true;

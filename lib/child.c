@@ -279,12 +279,20 @@ spawn_code(int err)
 	}
 }
 
+/* It was claimed, and not started: that used no attempt. */
+static int
+expire(struct idq *q, struct job *j)
+{
+	j->pub.attempts--;
+	return idq_expire(q, j, j->pub.path) == -1 ? -1 : 0;
+}
+
 int
 idq_child_start(struct idq *q, struct child *c, const struct start *s)
 {
 	const struct idq_job *p = &c->job.pub;
 	char **argv = argv_new(s, p), **env = env_new(q, p);
-	int input = -1, err = 0, r = 0;
+	int input = -1, err = 0, r = 1;
 
 	if (argv == NULL || env == NULL)
 		r = idq_errno(q, "%s", q->path);
@@ -292,6 +300,9 @@ idq_child_start(struct idq *q, struct child *c, const struct start *s)
 		r = idq_error(q, 127, "no command");
 	else if (!s->foreground && (input = open_input(q, p)) == -1)
 		r = -1;
+	/* A long payload takes its time. */
+	else if (idq_is_expired(&c->job, idq_now()))
+		r = 0;
 	else if ((err = spawn(c, s, input, argv, env, &c->pids.command)) != 0)
 		r = idq_error(q, spawn_code(err), "%s: %s", argv[0],
 		    strerror(err));
@@ -299,6 +310,8 @@ idq_child_start(struct idq *q, struct child *c, const struct start *s)
 		close(input);
 	free(argv);
 	env_free(env);
+	if (r == 0)
+		return expire(q, &c->job);
 	if (r == -1)
 		return -1;
 	strlcpy(c->hash, p->hash, sizeof(c->hash));
@@ -311,7 +324,7 @@ idq_child_start(struct idq *q, struct child *c, const struct start *s)
 	c->next = q->cfg[CFG_TIMEOUT] != 0 ?
 	    idq_after(idq_ticks(), q->cfg[CFG_TIMEOUT]) : 0;
 	idq_pid_write(q, p->id, &c->pids);
-	return 0;
+	return 1;
 }
 
 /*

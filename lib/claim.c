@@ -125,6 +125,18 @@ idq_take(struct idq *q, const char *name, struct taking *t, struct job *j)
 	return r;
 }
 
+int
+idq_take_any(struct idq *q, struct order *o, struct taking *t, int64_t *next,
+    struct job *j)
+{
+	int r;
+
+	while ((r = idq_order_take(q, o, t, j)) == 0 && t->until == 0 &&
+	    (r = idq_promote(q, next)) == 1)
+		continue;
+	return r;
+}
+
 static struct idq_job *
 publish(struct job *j)
 {
@@ -153,10 +165,7 @@ idq_claim(struct idq *q, int64_t lease, struct idq_job **jp,
 		return -1;
 	if ((o = idq_order_new(CLAIM_RUN)) == NULL)
 		return idq_errno(q, "%s", q->path);
-	/* One that has expired may have let out another of its group. */
-	while ((r = idq_order_take(q, o, &t, &j)) == 0 && t.until == 0 &&
-	    (r = idq_promote(q, NULL)) == 1)
-		continue;
+	r = idq_take_any(q, o, &t, NULL, &j);
 	idq_order_free(o);
 	if (r != 1)
 		return r;

@@ -434,17 +434,23 @@ struct idq_work {
 	int64_t		  timeout;	/* 0: as config says */
 	enum { IDQ_FOLLOW, IDQ_DRAIN, IDQ_ONCE } mode;
 	bool		  single;
+	bool		  catch_up;	/* pass the gate */
+	int64_t		  rate;		/* idq_rate_parse(); 0: as config */
 	mode_t		  umask;	/* for the commands */
 	/* A job of ours has ended, its state says how. */
-	void		(*done)(void *, const struct idq_job *);
+	void		(*done)(void *, struct idq *, const struct idq_job *);
+	/* The gate of this queue is closed, idq_errmsg() says why. */
+	void		(*gate)(void *, struct idq *);
 	void		 *arg;
 };
 /*
- * Run commands until told to stop (SIGTERM, SIGINT) or, when draining, until
- * nothing due is left.  0, also if there is another worker and SINGLE.
- * -1 with code 127 or 126 if ARGV cannot be executed.
+ * Run commands for the jobs of N queues, those of the first as long as it has
+ * any, until told to stop (SIGTERM, SIGINT) or, when draining, until nothing
+ * that is due can be started.  0, also if there is another worker and SINGLE.
+ * -1, and the error in the first handle: code 127 or 126 if ARGV cannot be
+ * executed, EX_TEMPFAIL (75) if the gate was closed.
  */
-int	 idq_work(struct idq *, const struct idq_work *);
+int	 idq_work(struct idq *const *, size_t n, const struct idq_work *);
 
 /*
  * Run ARGV in the foreground, once per key.  Returns 0 with *status: what

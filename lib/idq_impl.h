@@ -431,6 +431,13 @@ void	 idq_parked_drop(struct idq *, const char *group, const char *name);
 void	 idq_parked_added(struct idq *, const char *group,
 	    const char *name);
 
+/*
+ * The same, and before that is said what turns have let out: one that has
+ * expired may have made room for another of its group.  NEXT as idq_promote().
+ */
+int	 idq_take_any(struct idq *, struct order *, struct taking *,
+	    int64_t *next, struct job *);
+
 /* pace.c: which job of a group may start, and when. */
 struct group {
 	struct job	 file;		/* of groups/GH, locked */
@@ -502,6 +509,37 @@ void	 idq_pid_signal(const struct pids *, int sig);
 
 int64_t	 idq_ticks(void);		/* monotonic, in microseconds */
 
+/* served.c: one of the queues of a worker. */
+struct served {
+	struct idq	*q;
+	struct order	*order;
+	int		 ino;		/* inotify, or -1 */
+	int		 wd_asked;
+	int		 wd_new;
+	int		 wd_top;	/* of the queue itself */
+	int		 single;	/* lock of every worker, or -1 */
+	bool		 look;		/* there may be a job to start */
+	bool		 scan;		/* and due times to be looked at */
+	bool		 limited;	/* the rate allows none now */
+	int64_t		 rescan_at;	/* ticks, as the next two */
+	int64_t		 soon_at;	/* to look again; 0: not */
+	int64_t		 not_before;	/* to start nothing */
+	int64_t		 next_due;	/* wall clock; 0: none */
+	int64_t		 took_at;	/* wall clock: last took, or found
+					   nothing to take; 0: never */
+};
+int	 idq_served_open(struct served *, struct idq *);
+void	 idq_served_close(struct served *);
+int	 idq_served_lock(struct served *, bool alone);	/* 1, 0 taken, -1 */
+void	 idq_served_watch(struct served *, bool follow);
+bool	 idq_served_events(struct served *);	/* whether asked/ has news */
+/* What is due for it: 1 a full rescan, 0, -1. */
+int	 idq_served_rescan(struct served *);
+void	 idq_served_rest(struct served *);	/* start nothing for a while */
+int	 idq_served_gate(struct served *);	/* 1 closed, and why; 0; -1 */
+/* The oldest due job that may start: 1, 0, -1. */
+int	 idq_served_take(struct served *, int64_t rate, struct job *);
+
 /* child.c: the command of a job. */
 struct child {
 	struct job	job;		/* locked while it runs */
@@ -529,8 +567,9 @@ void	 idq_signals(sigset_t *, bool run);
 /* Whether it has ended; its wait status. */
 bool	 idq_child_wait(const struct child *, int *status);
 /*
- * Start it: 0, or -1 with code 127 or 126 if ARGV cannot be executed, 75 if
- * nothing can be now, else it is the job's fault.
+ * Start it: 1; 0 if its deadline has come meanwhile, and it has expired; or -1
+ * with code 127 or 126 if ARGV cannot be executed, 75 if nothing can be now,
+ * else it is the job's fault.
  */
 int	 idq_child_start(struct idq *, struct child *, const struct start *);
 /* End it: SIGTERM now, SIGKILL after the grace time. */

@@ -218,6 +218,7 @@ run_claimed(struct run *r, char *const *argv, mode_t mask,
 	struct idq *q = r->q;
 	int status;
 
+	/* It has no deadline. */
 	if (idq_child_start(q, &r->child, &how) == -1) {
 		int code = q->code;
 

@@ -3,8 +3,6 @@
  * The worker.  One loop, which sleeps until a signal, a change in the queue, a
  * due time, or the rescan each minute.
  */
-#include <sys/file.h>
-#include <sys/inotify.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
@@ -19,152 +17,51 @@
 
 #include "idq_impl.h"
 
-#define RUN		1024			/* names kept */
-#define RESCAN		IDQ_MINUTE
-#define SOON		(50 * IDQ_SECOND / 1000)	/* a busy job again */
-#define PAUSE		(10 * IDQ_SECOND)	/* when nothing can start */
-#define SINGLE		"run/single"
-
 struct slot {
 	struct child	 child;
+	struct served	*from;
 	bool		 used;
 	bool		 ended;		/* but its end is not written yet */
 	int		 status;
 };
 
 struct worker {
-	struct idq	*q;
+	struct served	*queues;	/* the first comes first */
+	size_t		 nqueues;
 	const struct idq_work *opt;
-	struct order	*order;
 	struct slot	*slots;
+	struct pollfd	*fds;		/* signals, then the queues */
 	unsigned int	 running;
 	sigset_t	 old_mask;
 	int		 sigfd;
-	int		 ino;		/* inotify, or -1 */
-	int		 wd_asked;
-	int		 wd_new;
-	int		 single;	/* its lock, or -1 */
-	bool		 look;		/* there may be a job to start */
-	bool		 scan;		/* and due times to be looked at */
 	bool		 stopping;
 	bool		 started_one;
 	bool		 stuck;		/* the end of a job cannot be written */
 	bool		 told;		/* and somebody knows */
 	int64_t		 stop_at;	/* when to end the commands; 0: not */
-	int64_t		 rescan_at;
-	int64_t		 soon_at;	/* 0: not */
-	int64_t		 not_before;	/* to start nothing */
-	int64_t		 next_due;	/* wall clock; 0: none */
 	int		 code;		/* that it ends with */
 	char		*msg;
 };
 
 static int
-keep_error(struct worker *w)
+keep_error(struct worker *w, struct idq *q)
 {
 	if (w->code == 0) {
-		w->code = w->q->code;
-		w->msg = strdup(w->q->msg);
+		w->code = q->code;
+		w->msg = strdup(q->msg);
 	}
 	w->stopping = true;
 	return -1;
 }
 
-/*
- * Every worker has run/single locked, shared or, by --single, alone.  1 locked,
- * 0 there is another, -1.
- */
-static int
-lock_single(struct worker *w)
+static bool
+follows(const struct worker *w)
 {
-	const int op = (w->opt->single ? LOCK_EX : LOCK_SH) | LOCK_NB;
-	struct idq *q = w->q;
-	struct job j = { .fd = -1 };
-	struct stat st;
-	int r;
-
-	for (;;) {
-		if (idq_mkdir_for(q, SINGLE) == -1 ||
-		    (j.fd = openat(q->fd, SINGLE, O_RDWR | O_CREAT |
-		    O_CLOEXEC | O_NOFOLLOW, q->fmode)) == -1)
-			return idq_errno(q, "%s/" SINGLE, q->path);
-		if (fstat(j.fd, &st) == -1 || flock(j.fd, op) == -1) {
-			r = errno == EWOULDBLOCK ? 0 :
-			    idq_errno(q, "%s/" SINGLE, q->path);
-			close(j.fd);
-			return r;
-		}
-		/* run/ may be emptied at any time. */
-		j.dev = st.st_dev;
-		j.ino = st.st_ino;
-		if (idq_job_is(q, &j, SINGLE) == 1) {
-			w->single = j.fd;
-			return 1;
-		}
-		close(j.fd);
-	}
+	return w->opt->mode == IDQ_FOLLOW;
 }
 
 static int
-watch(struct worker *w, const char *path, uint32_t mask)
-{
-	char *full;
-	int wd;
-
-	if (asprintf(&full, "%s/%s", w->q->path, path) == -1)
-		return -1;
-	wd = inotify_add_watch(w->ino, full, mask | IN_ONLYDIR);
-	free(full);
-	return wd;
-}
-
-static void
-no_inotify(struct worker *w)
-{
-	idq_notice(w->q, "no inotify (%s): looking each second",
-	    strerror(errno));
-}
-
-static void
-watch_queue(struct worker *w)
-{
-	w->ino = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (w->ino == -1) {
-		no_inotify(w);
-		return;
-	}
-	/* All that arrives is renamed; our own opens must not wake us. */
-	w->wd_asked = watch(w, "asked", IN_MOVED_TO);
-	if (w->opt->mode == IDQ_FOLLOW) {
-		w->wd_new = watch(w, "new", IN_MOVED_TO);
-		watch(w, "wait", IN_CREATE | IN_MOVED_TO);
-	}
-	if (w->wd_asked == -1 ||
-	    (w->opt->mode == IDQ_FOLLOW && w->wd_new == -1)) {
-		no_inotify(w);
-		close(w->ino);
-		w->ino = -1;
-	}
-}
-
-/* The folders of this minute and the next; later ones come with a rescan. */
-static void
-watch_minutes(struct worker *w)
-{
-	char due[DUE_LEN + 1], path[PATH_SIZE];
-	int64_t now = idq_now();
-
-	if (w->ino == -1 || w->opt->mode != IDQ_FOLLOW)
-		return;
-	for (int i = 0; i < 2; i++) {
-		idq_due_format(now + i * IDQ_MINUTE, due);
-		snprintf(path, sizeof(path), "wait/%.*s", MINUTE_LEN, due);
-		watch(w, path, IN_MOVED_TO);
-	}
-}
-
-static int
-start_up(struct worker *w)
+start_up(struct worker *w, struct idq *q)
 {
 	sigset_t mask;
 
@@ -172,11 +69,17 @@ start_up(struct worker *w)
 	sigprocmask(SIG_BLOCK, &mask, &w->old_mask);
 	w->sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (w->sigfd == -1)
-		return idq_errno(w->q, "signalfd");
-	if ((w->order = idq_order_new(RUN)) == NULL ||
-	    (w->slots = calloc(w->opt->jobs, sizeof(*w->slots))) == NULL)
-		return idq_errno(w->q, "%s", w->q->path);
-	watch_queue(w);
+		return idq_errno(q, "signalfd");
+	w->slots = calloc(w->opt->jobs, sizeof(*w->slots));
+	w->fds = calloc(w->nqueues + 1, sizeof(*w->fds));
+	if (w->slots == NULL || w->fds == NULL)
+		return idq_errno(q, "%s", q->path);
+	w->fds[0] = (struct pollfd){ .fd = w->sigfd, .events = POLLIN };
+	for (size_t i = 0; i < w->nqueues; i++) {
+		idq_served_watch(&w->queues[i], follows(w));
+		w->fds[i + 1] = (struct pollfd){ .fd = w->queues[i].ino,
+		    .events = POLLIN };
+	}
 	return 0;
 }
 
@@ -185,43 +88,47 @@ shut_down(struct worker *w)
 {
 	if (w->sigfd != -1)
 		close(w->sigfd);
-	if (w->ino != -1)
-		close(w->ino);
-	if (w->single != -1)
-		close(w->single);
-	idq_order_free(w->order);
+	free(w->fds);
 	free(w->slots);
 	sigprocmask(SIG_SETMASK, &w->old_mask, NULL);
 }
 
 static void
-report(struct worker *w, const struct job *j)
+report(struct worker *w, struct idq *q, const struct job *j)
 {
 	if (w->opt->done != NULL)
-		w->opt->done(w->opt->arg, &j->pub);
+		w->opt->done(w->opt->arg, q, &j->pub);
+}
+
+static void
+look_everywhere(struct worker *w)
+{
+	for (size_t i = 0; i < w->nqueues; i++)
+		w->queues[i].look = true;
 }
 
 /* Write the end of a command; the job stays ours until that has worked. */
 static void
 write_end(struct worker *w, struct slot *s)
 {
-	if (idq_child_ended(w->q, &s->child, s->status) == -1) {
+	struct idq *q = s->from->q;
+
+	if (idq_child_ended(q, &s->child, s->status) == -1) {
 		if (!w->told)
-			idq_notice(w->q, "%s: the end of a job cannot be "
-			    "written, trying again: %s", w->q->path,
-			    w->q->msg);
+			idq_notice(q, "%s: the end of a job cannot be "
+			    "written, trying again: %s", q->path, q->msg);
 		w->told = true;
-		if (!w->q->sync_failed)
+		if (!q->sync_failed)
 			return;
 		/* Never sync that again: what is on disk is unknown. */
-		w->q->code = EX_IOERR;
-		keep_error(w);
+		q->code = EX_IOERR;
+		keep_error(w, q);
 	} else
-		report(w, &s->child.job);
+		report(w, q, &s->child.job);
 	idq_job_close(&s->child.job);
 	s->used = s->ended = false;
 	w->running--;
-	w->look = true;
+	look_everywhere(w);
 }
 
 static void
@@ -246,7 +153,20 @@ end_all(struct worker *w)
 {
 	for (unsigned int i = 0; i < w->opt->jobs; i++)
 		if (w->slots[i].used && !w->slots[i].ended)
-			idq_child_end(w->q, &w->slots[i].child, WHY_STOP);
+			idq_child_end(w->slots[i].from->q,
+			    &w->slots[i].child, WHY_STOP);
+}
+
+/* The longest of the queues' grace times. */
+static int64_t
+grace(const struct worker *w)
+{
+	int64_t d = 0;
+
+	for (size_t i = 0; i < w->nqueues; i++)
+		if (w->queues[i].q->cfg[CFG_GRACE] > d)
+			d = w->queues[i].q->cfg[CFG_GRACE];
+	return d;
 }
 
 static void
@@ -258,49 +178,22 @@ read_signals(struct worker *w)
 		if (si.ssi_signo == SIGCHLD)
 			continue;
 		/* The second one does not wait. */
-		w->stop_at = idq_ticks() +
-		    (w->stopping ? 0 : w->q->cfg[CFG_GRACE]);
+		w->stop_at = idq_ticks() + (w->stopping ? 0 : grace(w));
 		w->stopping = true;
 	}
 }
 
 /* What cancel --kill wants. */
 static void
-look_asked(struct worker *w)
+look_asked(struct worker *w, const struct served *from)
 {
 	for (unsigned int i = 0; i < w->opt->jobs; i++) {
 		struct slot *s = &w->slots[i];
 
-		if (s->used && !s->ended &&
-		    idq_asked(w->q, s->child.job.pub.id) == 2)
-			idq_child_end(w->q, &s->child, WHY_ASKED);
+		if (s->used && !s->ended && s->from == from &&
+		    idq_asked(from->q, s->child.job.pub.id) == 2)
+			idq_child_end(from->q, &s->child, WHY_ASKED);
 	}
-}
-
-static void
-read_events(struct worker *w)
-{
-	_Alignas(struct inotify_event) char buf[4096];
-	const struct inotify_event *e;
-	bool asked = false;
-	ssize_t n;
-
-	while ((n = read(w->ino, buf, sizeof(buf))) > 0)
-		for (char *s = buf; s < buf + n; s += sizeof(*e) + e->len) {
-			e = (const struct inotify_event *)(const void *)s;
-			if (e->mask & IN_IGNORED)
-				continue;
-			if (e->wd == w->wd_asked)
-				asked = true;
-			else if (e->wd == w->wd_new)
-				w->look = true;
-			else
-				w->scan = true;
-			if (e->mask & IN_Q_OVERFLOW)
-				w->look = w->scan = asked = true;
-		}
-	if (asked)
-		look_asked(w);
 }
 
 static struct slot *
@@ -312,38 +205,31 @@ free_slot(struct worker *w)
 	return NULL;
 }
 
-/* Whatever wakes us, our own renames too, start nothing for a while. */
-static void
-rest(struct worker *w)
-{
-	w->not_before = w->soon_at = idq_ticks() + PAUSE;
-	w->look = false;
-}
-
 /* The command could not be started. */
 static void
-not_started(struct worker *w, struct child *c)
+not_started(struct worker *w, struct slot *s)
 {
-	struct idq *q = w->q;
+	struct child *c = &s->child;
+	struct idq *q = s->from->q;
 	int code = q->code;
 
 	if (code == EX_TEMPFAIL) {
 		idq_notice(q, "%s: %s", c->job.pub.key, q->msg);
-		rest(w);
+		idq_served_rest(s->from);
 	} else if (w->opt->argv == NULL || (code != 126 && code != 127)) {
 		/* The job's own command, or its arguments: its attempt. */
 		if (code != 126 && code != 127)
 			idq_notice(q, "%s: %s", c->job.pub.key, q->msg);
 		if (idq_finish(q, &c->job, HOW_EXIT,
 		    code == 127 ? 127 : 126, false) == 0) {
-			report(w, &c->job);
+			report(w, q, &c->job);
 			return;
 		}
-		keep_error(w);
+		keep_error(w, q);
 		return;
 	} else {
 		/* A bad deploy must not use up a queue's attempts. */
-		keep_error(w);
+		keep_error(w, q);
 	}
 	if (idq_give_back(q, &c->job, 0, false) == -1)
 		idq_notice(q, "%s", q->msg);
@@ -355,24 +241,27 @@ has_command(const struct worker *w, const struct job *j)
 	return w->opt->argv != NULL || j->pub.nargs > 0;
 }
 
+/* The job in S is claimed.  What is not started is let go of. */
 static void
 start(struct worker *w, struct slot *s)
 {
 	const struct start how = { .argv = w->opt->argv, .with_job = true,
 	    .mask = w->old_mask, .umask = w->opt->umask };
 	struct job *j = &s->child.job;
+	struct idq *q = s->from->q;
+	int r;
 
 	/* Told to stop while claiming: the job was not started. */
 	read_signals(w);
 	if (w->stopping) {
-		if (idq_give_back(w->q, j, 0, false) == -1)
-			idq_notice(w->q, "%s", w->q->msg);
+		if (idq_give_back(q, j, 0, false) == -1)
+			idq_notice(q, "%s", q->msg);
 	} else if (!has_command(w, j)) {
-		if (idq_finish(w->q, j, HOW_NOCOMMAND, 0, false) == -1)
-			keep_error(w);
+		if (idq_finish(q, j, HOW_NOCOMMAND, 0, false) == -1)
+			keep_error(w, q);
 		else
-			report(w, j);
-	} else if (idq_child_start(w->q, &s->child, &how) == 0) {
+			report(w, q, j);
+	} else if ((r = idq_child_start(q, &s->child, &how)) == 1) {
 		if (w->opt->timeout != 0)
 			s->child.next = idq_after(idq_ticks(),
 			    w->opt->timeout);
@@ -380,68 +269,91 @@ start(struct worker *w, struct slot *s)
 		s->ended = false;
 		w->running++;
 		return;
-	} else
-		not_started(w, &s->child);
+	} else if (r == 0)
+		report(w, q, j);	/* too late: it has expired */
+	else
+		not_started(w, s);
 	idq_job_unlock(j);
 	idq_job_close(j);
+}
+
+/* Runs go on; nothing new is started. */
+static void
+close_gate(struct worker *w, struct served *s)
+{
+	bool first = w->code == 0;
+
+	keep_error(w, s->q);
+	if (first && w->opt->gate != NULL)
+		w->opt->gate(w->opt->arg, s->q);
+}
+
+/* A job of S into the slot: 1, 0 none, -1 it is over. */
+static int
+take(struct worker *w, struct served *s, struct slot *slot)
+{
+	struct idq *q = s->q;
+	int r;
+
+	if (!s->look || idq_ticks() < s->not_before)
+		return 0;
+	if (!w->opt->catch_up && (r = idq_served_gate(s)) != 0) {
+		if (r == 1)
+			close_gate(w, s);
+		else
+			keep_error(w, q);
+		return -1;
+	}
+	r = idq_served_take(s, w->opt->rate, &slot->child.job);
+	if (r == -1 && q->code == EX_TEMPFAIL && follows(w)) {
+		/* A full disk, say: a follower outlives it. */
+		idq_notice(q, "%s", q->msg);
+		idq_served_rest(s);
+		return 0;
+	}
+	if (r == -1)
+		keep_error(w, q);
+	slot->from = s;
+	return r;
+}
+
+/* The first queue that has something: 1, 0 none has, -1. */
+static int
+take_first(struct worker *w, struct slot *slot)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < w->nqueues; i++)
+		r = take(w, &w->queues[i], slot);
+	return r;
 }
 
 static void
 fill_slots(struct worker *w)
 {
-	struct taking t = { .rate = w->q->cfg[CFG_RATE] };
 	struct slot *s;
-	int r;
 
-	if (idq_ticks() < w->not_before)
-		w->look = false;
-	while (w->look && !w->stopping && !w->stuck &&
+	while (!w->stopping && !w->stuck &&
 	    !(w->opt->mode == IDQ_ONCE && w->started_one) &&
-	    (s = free_slot(w)) != NULL) {
-		r = idq_order_take(w->q, w->order, &t, &s->child.job);
-		if (r == -1 && w->q->code == EX_TEMPFAIL &&
-		    w->opt->mode == IDQ_FOLLOW) {
-			/* A full disk, say: a follower outlives it. */
-			idq_notice(w->q, "%s", w->q->msg);
-			rest(w);
-			return;
-		}
-		if (r == -1) {
-			keep_error(w);
-			return;
-		}
-		if (r == 0) {
-			w->look = false;
-			if (t.busy)
-				w->soon_at = idq_ticks() + SOON;
-			return;
-		}
+	    (s = free_slot(w)) != NULL && take_first(w, s) == 1) {
 		w->started_one = true;
 		start(w, s);
-		if (w->opt->mode == IDQ_ONCE)
-			w->look = false;
 	}
 }
 
-/* The rescan each minute, and due times that have come. */
 static void
-rescan(struct worker *w, bool full)
+rescan(struct worker *w)
 {
-	watch_minutes(w);
-	if ((full && idq_prepare(w->q) == -1) ||
-	    idq_promote(w->q, &w->next_due) == -1) {
-		keep_error(w);
-		return;
+	struct served *s;
+	int r;
+
+	for (size_t i = 0; i < w->nqueues; i++) {
+		s = &w->queues[i];
+		if ((r = idq_served_rescan(s)) == -1)
+			keep_error(w, s->q);
+		else if (r == 1)
+			look_asked(w, s);
 	}
-	if (full) {
-		if (w->single == -1)
-			lock_single(w);
-		look_asked(w);
-		w->rescan_at = idq_ticks() +
-		    (w->ino == -1 ? IDQ_SECOND : RESCAN);
-	}
-	w->scan = false;
-	w->look = true;
 }
 
 static void
@@ -451,6 +363,19 @@ sooner(int64_t *wait, int64_t other)
 		other = 0;
 	if (*wait == -1 || other < *wait)
 		*wait = other;
+}
+
+static void
+tick_queue(const struct worker *w, const struct served *s, int64_t now,
+    int64_t *wait)
+{
+	if (follows(w) || w->running > 0 || s->limited) {
+		sooner(wait, s->rescan_at - now);
+		if (s->next_due != 0)
+			sooner(wait, s->next_due - idq_now());
+	}
+	if (s->soon_at != 0)
+		sooner(wait, s->soon_at - now);
 }
 
 /* How long to sleep; what is due is done first. */
@@ -465,7 +390,8 @@ tick(struct worker *w)
 	}
 	for (unsigned int i = 0; i < w->opt->jobs; i++)
 		if (w->slots[i].used && !w->slots[i].ended &&
-		    (t = idq_child_tick(w->q, &w->slots[i].child)) != -1)
+		    (t = idq_child_tick(w->slots[i].from->q,
+		    &w->slots[i].child)) != -1)
 			sooner(&wait, t);
 	if (w->stop_at != 0)
 		sooner(&wait, w->stop_at - now);
@@ -473,33 +399,43 @@ tick(struct worker *w)
 		sooner(&wait, IDQ_SECOND);
 	if (w->stopping)
 		return wait;
-	if (w->opt->mode == IDQ_FOLLOW || w->running > 0) {
-		sooner(&wait, w->rescan_at - now);
-		if (w->next_due != 0)
-			sooner(&wait, w->next_due - idq_now());
-	}
-	if (w->soon_at != 0)
-		sooner(&wait, w->soon_at - now);
+	for (size_t i = 0; i < w->nqueues; i++)
+		tick_queue(w, &w->queues[i], now, &wait);
 	return wait;
 }
 
 static void
 wait_for_something(struct worker *w, int64_t wait)
 {
-	struct pollfd fds[2] = { { .fd = w->sigfd, .events = POLLIN },
-	    { .fd = w->ino, .events = POLLIN } };
 	/* A little late rather than a little early, and awake for nothing. */
 	int ms = wait == -1 ? -1 : (int)((wait + 999) / 1000);
 
-	poll(fds, 2, ms);
+	poll(w->fds, w->nqueues + 1, ms);
 	read_signals(w);
 	collect(w);
-	if (w->ino != -1)
-		read_events(w);
-	if (w->soon_at != 0 && idq_ticks() >= w->soon_at) {
-		w->soon_at = 0;
-		w->look = true;
-	}
+	for (size_t i = 0; i < w->nqueues; i++)
+		if (idq_served_events(&w->queues[i]))
+			look_asked(w, &w->queues[i]);
+}
+
+/* Whether this queue may have something to start, now or by its rate. */
+static bool
+is_waiting(const struct worker *w, const struct served *s)
+{
+	return s->look || idq_ticks() < s->not_before ||
+	    (s->limited && w->opt->mode == IDQ_DRAIN);
+}
+
+static bool
+looks(const struct worker *w)
+{
+	if (w->opt->mode == IDQ_ONCE && w->started_one)
+		return false;
+	for (size_t i = 0; i < w->nqueues; i++)
+		if (w->queues[i].look &&
+		    idq_ticks() >= w->queues[i].not_before)
+			return true;
+	return false;
 }
 
 static bool
@@ -511,52 +447,83 @@ is_over(const struct worker *w)
 		return true;
 	if (w->opt->mode == IDQ_ONCE && w->started_one)
 		return true;
-	return w->opt->mode != IDQ_FOLLOW && !w->look &&
-	    idq_ticks() >= w->not_before;
+	if (follows(w))
+		return false;
+	for (size_t i = 0; i < w->nqueues; i++)
+		if (is_waiting(w, &w->queues[i]))
+			return false;
+	return true;
 }
 
 static void
 loop(struct worker *w)
 {
-	rescan(w, true);
+	rescan(w);
 	for (;;) {
 		fill_slots(w);
 		if (is_over(w))
 			break;
-		if (!w->look || w->running == w->opt->jobs || w->stopping ||
+		if (!looks(w) || w->running == w->opt->jobs || w->stopping ||
 		    w->stuck)
 			wait_for_something(w, tick(w));
-		if (w->stopping)
-			continue;
-		if (idq_ticks() >= w->rescan_at)
-			rescan(w, true);
-		else if (w->scan ||
-		    (w->next_due != 0 && idq_now() >= w->next_due))
-			rescan(w, false);
+		if (!w->stopping)
+			rescan(w);
 	}
 }
 
-int
-idq_work(struct idq *q, const struct idq_work *opt)
+/* The queues opened and, with --single, locked: 1, 0 not ours alone, -1. */
+static int
+serve(struct worker *w, struct idq *const *qs, size_t n)
 {
-	struct worker w = { .q = q, .opt = opt, .sigfd = -1, .ino = -1,
-	    .single = -1, .wd_asked = -1, .wd_new = -1 };
-	int r;
+	int r = 1;
 
+	if ((w->queues = calloc(n, sizeof(*w->queues))) == NULL)
+		return idq_errno(qs[0], "%s", qs[0]->path);
+	for (; r == 1 && w->nqueues < n; w->nqueues++) {
+		struct served *s = &w->queues[w->nqueues];
+
+		if (idq_served_open(s, qs[w->nqueues]) == -1)
+			return keep_error(w, qs[w->nqueues]);
+		if (w->opt->single &&
+		    (r = idq_served_lock(s, true)) == -1)
+			keep_error(w, s->q);
+	}
+	return r;
+}
+
+static int
+may_choose(struct idq *q, const struct idq_work *opt)
+{
 	if (opt->argv == NULL && q->cfg[CFG_SHARED] == 1 &&
 	    q->cfg[CFG_EXEC] == 0)
 		return idq_error(q, EX_NOPERM, "%s: is shared, so others could "
 		    "choose the command: give one, or set exec yes", q->path);
-	if (opt->single && (r = lock_single(&w)) != 1)
-		return r;
-	if (start_up(&w) == -1)
-		keep_error(&w);
-	else
-		loop(&w);
-	shut_down(&w);
+	return 0;
+}
+
+int
+idq_work(struct idq *const *qs, size_t n, const struct idq_work *opt)
+{
+	struct worker w = { .opt = opt, .sigfd = -1 };
+
+	for (size_t i = 0; i < n; i++)
+		if (may_choose(qs[i], opt) == -1)
+			return idq_error(qs[0], qs[i]->code, "%s",
+			    qs[i]->msg);
+	if (serve(&w, qs, n) == 1) {
+		if (start_up(&w, qs[0]) == -1)
+			keep_error(&w, qs[0]);
+		else
+			loop(&w);
+		shut_down(&w);
+	}
+	for (size_t i = 0; i < w.nqueues; i++)
+		idq_served_close(&w.queues[i]);
+	free(w.queues);
 	if (w.code == 0)
 		return 0;
-	idq_error(q, w.code, "%s", w.msg != NULL ? w.msg : "out of memory");
+	idq_error(qs[0], w.code, "%s", w.msg != NULL ? w.msg :
+	    "out of memory");
 	free(w.msg);
 	return -1;
 }
