@@ -29,7 +29,9 @@ B	= build
 
 # A test compares these lists with what is there.
 LIB_SRCS = \
+	lib/activity.c \
 	lib/add.c \
+	lib/bygroup.c \
 	lib/child.c \
 	lib/claim.c \
 	lib/complete.c \
@@ -57,6 +59,7 @@ LIB_SRCS = \
 	lib/reap.c \
 	lib/run.c \
 	lib/stamp.c \
+	lib/stats.c \
 	lib/time.c \
 	lib/trail.c \
 	lib/work.c
