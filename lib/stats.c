@@ -10,12 +10,12 @@
 
 #include "idq_impl.h"
 
-#define AGED_MAX	1000		/* held or failed jobs that are opened */
+#define AGED_MAX	1000		/* held or failed jobs opened */
 
 struct counting {
 	struct idq		*q;
 	struct idq_counts	*c;
-	enum idq_state		 state;	/* of the place that is walked */
+	enum idq_state		 state;	/* of what is walked */
 };
 
 static void
