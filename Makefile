@@ -29,7 +29,9 @@ B	= build
 
 # A test compares these lists with what is there.
 LIB_SRCS = \
+	lib/activity.c \
 	lib/add.c \
+	lib/bygroup.c \
 	lib/child.c \
 	lib/claim.c \
 	lib/complete.c \
@@ -61,6 +63,7 @@ LIB_SRCS = \
 	lib/run.c \
 	lib/served.c \
 	lib/stamp.c \
+	lib/stats.c \
 	lib/time.c \
 	lib/trail.c \
 	lib/work.c
@@ -71,6 +74,7 @@ CMD_SRCS = \
 	cmd/cmd_add.c \
 	cmd/cmd_cancel.c \
 	cmd/cmd_cat.c \
+	cmd/cmd_check.c \
 	cmd/cmd_claim.c \
 	cmd/cmd_config.c \
 	cmd/cmd_fail.c \
@@ -86,6 +90,7 @@ CMD_SRCS = \
 	cmd/cmd_retry.c \
 	cmd/cmd_run.c \
 	cmd/cmd_show.c \
+	cmd/cmd_stats.c \
 	cmd/cmd_work.c \
 	cmd/fields.c \
 	cmd/idq.c \
@@ -95,6 +100,7 @@ CMD_SRCS = \
 	cmd/opt.c \
 	cmd/out.c \
 	cmd/payload.c \
+	cmd/prometheus.c \
 	cmd/queues.c \
 	cmd/refs.c \
 	cmd/util.c
@@ -248,6 +254,12 @@ check-races:
 	$(MAKE) all
 	IDQ="$$(pwd)/$(B)/idq" tests/races/run --short
 
+# What `idq stats' prints for Prometheus, judged by its promtool.
+check-metrics: deps
+	tests/helpers/promtool build/prometheus
+	PATH="$$(pwd)/build/prometheus/usr/bin:$$PATH" \
+	$(MAKE) test TESTS=tests/stats.bats
+
 # Nothing is compiled here: root may have other flags in its environment.
 install:
 	@test -x $(B)/idq || { echo 'nothing to install: run make' >&2; exit 1; }
@@ -272,6 +284,6 @@ clean:
 	rm -rf build
 
 .PHONY: all always asan bmake check check-build check-completions \
-	check-cron check-headers check-install check-races check-rigs \
-	check-symbols clang clean demo deps gcc install lint test \
+	check-cron check-headers check-install check-metrics check-races \
+	check-rigs check-symbols clang clean demo deps gcc install lint test \
 	uninstall unit

@@ -22,6 +22,8 @@
 #define NITEMS(a)	(sizeof(a) / sizeof((a)[0]))
 
 #define EX_NO		1		/* the answer is no */
+#define EX_CRITICAL	2		/* of `idq check' */
+#define EX_UNKNOWN	3
 #define EX_RUN		125		/* `idq run' itself failed */
 
 /*
@@ -40,7 +42,9 @@ enum {
 	OPT_PAYLOAD, OPT_BATCH, OPT_JSON, OPT_JSON_LINES, OPT_LEASE, OPT_EXIT,
 	OPT_DRAIN, OPT_ONCE, OPT_TIMEOUT, OPT_SINGLE, OPT_FIELD, OPT_SINCE,
 	OPT_KILL, OPT_OLDER, OPT_VERSION, OPT_ALL,
-	OPT_RATE, OPT_CATCH_UP, OPT_STRICT
+	OPT_RATE, OPT_CATCH_UP, OPT_STRICT,
+	OPT_BY, OPT_PROMETHEUS, OPT_MAX_AGE, OPT_MAX_IDLE, OPT_MAX_PENDING,
+	OPT_MAX_FAILED, OPT_MAX_RUNNING_AGE
 };
 
 #define OPT_KEY								\
@@ -144,6 +148,10 @@ int	 open_named(struct idq **, const char *name, int flags);
  * others follow.  Returns the highest status.
  */
 int	 each_queue(int flags, int (*each)(void *, struct idq *), void *);
+/* The same, but FAILED gets name, code and words, and says them; its status. */
+typedef int queue_failed(void *, const char *, int, const char *);
+int	 each_queue_or(int flags, int (*each)(void *, struct idq *),
+	    queue_failed *, void *);
 /* Whether there may be more than one: then what is printed names them. */
 bool	 several_queues(void);
 const char *queue_name(const struct idq *);	/* as -q takes it */
@@ -240,6 +248,19 @@ int	 print_field(struct idq *, const struct idq_job *, size_t field,
 int	 print_fields(struct idq *, const struct idq_job *);
 json_t	*job_json(struct idq *, const struct idq_job *);	/* or NULL */
 
+/* cmd_stats.c and prometheus.c */
+struct queue_stats {
+	char		*queue;		/* its name */
+	bool		 readable;	/* else only the name is known */
+	bool		 is_paused;
+	struct idq_paused paused;
+	struct idq_counts jobs;
+	struct idq_activity act;
+	uint64_t	 dups;
+};
+/* To FILE, by rename, or, if that is NULL, to standard output: a status. */
+int	 prometheus(const struct queue_stats *, size_t n, const char *file);
+
 /* cmd_add.c and batch.c */
 struct add_opts {
 	struct idq_add	 add;
@@ -302,6 +323,7 @@ int	 cmd_ack(int, char **);
 int	 cmd_add(int, char **);
 int	 cmd_cancel(int, char **);
 int	 cmd_cat(int, char **);
+int	 cmd_check(int, char **);
 int	 cmd_claim(int, char **);
 int	 cmd_config(int, char **);
 int	 cmd_fail(int, char **);
@@ -317,6 +339,7 @@ int	 cmd_renew(int, char **);
 int	 cmd_retry(int, char **);
 int	 cmd_run(int, char **);
 int	 cmd_show(int, char **);
+int	 cmd_stats(int, char **);
 int	 cmd_work(int, char **);
 
 #endif /* CMD_H */

@@ -40,6 +40,11 @@ static const struct verb verbs[] = {
 	    "the payload of a job" },
 	{ "log", cmd_log, "[--since WHEN] [--json] [KEY...]",
 	    "what happened in the queue" },
+	{ "stats", cmd_stats, "[--by group] [--json]\n"
+	    "--prometheus [-o FILE]",
+	    "how many jobs there are, how old, and what happened lately" },
+	{ "check", cmd_check, "[options]",
+	    "say in one line whether all is well, for monitoring" },
 	{ "key", cmd_key, "-k PART... [--per PERIOD]\nKEY...",
 	    "hash and key, without a queue" },
 	{ "cancel", cmd_cancel, "[--kill] [-v] KEY...",

@@ -2,6 +2,8 @@
 /*
  * Verbs that read from several queues.
  */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd.h"
@@ -31,16 +33,60 @@ queue_name(const struct idq *q)
 	return all_queues() || n == 0 ? slash + 1 : idq_queue_dir(q);
 }
 
-static int
-one(const char *name, int flags, int (*each)(void *, struct idq *),
-    void *arg)
-{
-	struct idq *q;
-	int status = open_named(&q, name, flags);
+/* What each_queue() is to do. */
+struct visit {
+	int	 flags;
+	int	(*each)(void *, struct idq *);
+	queue_failed *failed;		/* NULL: it is complained of */
+	void	*arg;
+};
 
-	if (status != 0)
+static void
+notice(void *arg, const char *line)
+{
+	(void)arg;
+	complain("%s", line);
+}
+
+/* NULL after the words, whose status is then *STATUS. */
+static struct idq *
+open_told(const struct visit *v, const char *name, int *status)
+{
+	const char *why;
+	char *path = idq_queue_path(name, &why), text[512];
+	struct idq *q = NULL;
+
+	if (path == NULL) {
+		snprintf(text, sizeof(text), "-q %s: %s", name, why);
+		*status = v->failed(v->arg, name, EX_USAGE, text);
+		return NULL;
+	}
+	if (idq_open(&q, path, v->flags) == 0)
+		idq_set_notice(q, notice, NULL);
+	else {
+		*status = q == NULL ?
+		    v->failed(v->arg, name, EX_TEMPFAIL, strerror(ENOMEM)) :
+		    v->failed(v->arg, name, idq_errcode(q), idq_errmsg(q));
+		idq_close(q);
+		q = NULL;
+	}
+	free(path);
+	return q;
+}
+
+static int
+one(const struct visit *v, const char *name)
+{
+	struct idq *q = NULL;
+	int status = 0;
+
+	if (v->failed == NULL)
+		status = open_named(&q, name, v->flags);
+	else
+		q = open_told(v, name, &status);
+	if (q == NULL)
 		return status;
-	status = each(arg, q);
+	status = v->each(v->arg, q);
 	idq_close(q);
 	return status;
 }
@@ -52,35 +98,56 @@ worse(int a, int b)
 }
 
 static int
-whole_spool(int flags, int (*each)(void *, struct idq *), void *arg)
+whole_spool(const struct visit *v)
 {
 	const char *why;
-	char **names = idq_spool_queues(&why);
+	char **names = idq_spool_queues(&why), text[512];
 	int status = 0;
 
-	if (names == NULL) {
+	if (names == NULL && v->failed == NULL) {
 		complain("--all: %s", why);
 		return EX_IOERR;
 	}
+	if (names == NULL) {
+		snprintf(text, sizeof(text), "--all: %s", why);
+		return v->failed(v->arg, "--all", EX_IOERR, text);
+	}
 	for (size_t i = 0; names[i] != NULL; i++)
-		status = worse(status, one(names[i], flags, each, arg));
+		status = worse(status, one(v, names[i]));
 	idq_names_free(names);
 	return status;
 }
 
-int
-each_queue(int flags, int (*each)(void *, struct idq *), void *arg)
+static int
+visit(const struct visit *v)
 {
 	const char *const *names;
 	int status = 0;
 	size_t n;
 
 	if (all_queues())
-		return whole_spool(flags, each, arg);
+		return whole_spool(v);
 	names = queue_options(&n);
 	if (n == 0)
-		return one("default", flags, each, arg);
+		return one(v, "default");
 	for (size_t i = 0; i < n; i++)
-		status = worse(status, one(names[i], flags, each, arg));
+		status = worse(status, one(v, names[i]));
 	return status;
+}
+
+int
+each_queue(int flags, int (*each)(void *, struct idq *), void *arg)
+{
+	const struct visit v = { flags, each, NULL, arg };
+
+	return visit(&v);
+}
+
+int
+each_queue_or(int flags, int (*each)(void *, struct idq *),
+    queue_failed *failed, void *arg)
+{
+	const struct visit v = { flags, each, failed, arg };
+
+	return visit(&v);
 }

@@ -60,12 +60,17 @@ complain(const char *fmt, ...)
 	va_end(ap);
 }
 
-/* What `idq run' exits with must not look like its command's status. */
+/*
+ * What `idq run' exits with must not look like its command's status, and what
+ * `idq check' exits with is what a monitoring plugin does.
+ */
 static int
 usage_status(void)
 {
 	const char *verb = verb_name();
 
+	if (verb != NULL && strcmp(verb, "check") == 0)
+		return EX_UNKNOWN;
 	return verb != NULL && strcmp(verb, "run") == 0 ? EX_RUN : EX_USAGE;
 }
 

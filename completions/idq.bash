@@ -25,6 +25,11 @@ _idq_options() {
 	show) own="$job --field= -0 --json" ;;
 	cat) own=$job ;;
 	log) own="$job --since= --json" ;;
+	stats) own='--by= --json --prometheus -o= --all' ;;
+	check)
+		own='--max-age= --max-idle= --max-pending= --max-failed='
+		own+=' --max-running-age= --all'
+		;;
 	key) own=$job ;;
 	cancel) own="$job --kill -v" ;;
 	forget) own="$job -v" ;;
@@ -117,7 +122,8 @@ _idq_value() {
 	--on-crash) _idq_choice retry hold ;;
 	--reuse) _idq_choice failed final ;;
 	--keep) _idq_choice forever ;;
-	--payload) _idq_files ;;
+	--by) _idq_choice group ;;
+	--payload | -o) _idq_files ;;
 	-s)
 		[[ $cur != *,* ]] || before=${cur%,*},
 		_idq_choice "$before"{waiting,pending,running,held,'done'} \
@@ -257,7 +263,8 @@ _idq() {
 		_idq_choice "${operands[@]}"
 	elif [ -z "$verb" ]; then
 		_idq_choice init add claim ack fail release renew work run ls \
-		    show cat log key cancel forget retry purge fsck config
+		    show cat log stats check key cancel forget retry purge \
+		    fsck config
 	elif [ "$verb" = config ]; then
 		_idq_config "${#operands[@]}" "${operands[0]-}"
 	else

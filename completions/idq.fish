@@ -7,7 +7,8 @@
 function __idq_parse
     set -l valued -q -k -g -E -s -n -j --per --at --in --ttl --not-after \
         --keep --attempts --on-crash --reuse --payload --lease --exit \
-        --timeout --field --since --older
+        --timeout --field --since --older --by -o --max-age --max-idle \
+        --max-pending --max-failed --max-running-age
     set -l verb ''
     set -l operands 0
     set -l skip 0
@@ -158,6 +159,8 @@ complete -c idq -n __idq_no_verb -a ls -d 'list jobs'
 complete -c idq -n __idq_no_verb -a show -d 'print all about a job'
 complete -c idq -n __idq_no_verb -a cat -d 'print the payload'
 complete -c idq -n __idq_no_verb -a log -d 'print what happened'
+complete -c idq -n __idq_no_verb -a stats -d 'print counts and ages'
+complete -c idq -n __idq_no_verb -a check -d 'check for monitoring'
 complete -c idq -n __idq_no_verb -a key -d 'print hash and key'
 complete -c idq -n __idq_no_verb -a cancel -d 'cancel an unfinished job'
 complete -c idq -n __idq_no_verb -a forget -d 'free the key of a finished job'
@@ -167,8 +170,8 @@ complete -c idq -n __idq_no_verb -a fsck -d 'compare and mend a queue'
 complete -c idq -n __idq_no_verb -a config -d 'list, print or set config'
 
 # Options, each with the verbs that have it.
-set -l all init add claim ack fail release renew work run ls show cat log key \
-    cancel forget retry purge fsck config
+set -l all init add claim ack fail release renew work run ls show cat log \
+    stats check key cancel forget retry purge fsck config
 set -l keyed add run show cat log key cancel forget retry
 
 complete -c idq -n "__idq_verb $all" -s q -x -a '(__idq_queues)' -d queue
@@ -179,7 +182,7 @@ complete -c idq -n "__idq_verb $keyed" -l per -x \
     -a 'hour day week month year' -d 'append the period'
 complete -c idq -n '__idq_verb init add work cancel forget retry purge fsck' \
     -s v -d 'say what was done'
-complete -c idq -n '__idq_verb add claim ls show log fsck' -l json \
+complete -c idq -n '__idq_verb add claim ls show log stats fsck' -l json \
     -d 'print JSON'
 complete -c idq -n '__idq_verb add run' -l keep -x -a forever \
     -d 'remember the key'
@@ -220,6 +223,19 @@ complete -c idq -n '__idq_verb show' -s 0 -d 'end values with NUL'
 complete -c idq -n '__idq_verb log' -l since -x -d from
 complete -c idq -n '__idq_verb cancel' -l kill -d 'end a running command'
 complete -c idq -n '__idq_verb purge' -l older -x -d 'ended so long ago'
+complete -c idq -n '__idq_verb stats check' -l all -d 'all queues of the spool'
+complete -c idq -n '__idq_verb stats' -l by -x -a group -d 'a line for each'
+complete -c idq -n '__idq_verb stats' -l prometheus \
+    -d 'for the textfile collector'
+complete -c idq -n '__idq_verb stats' -s o -r -F -d 'write to'
+complete -c idq -n '__idq_verb check' -l max-age -x \
+    -d 'of the oldest pending job'
+complete -c idq -n '__idq_verb check' -l max-idle -x -d 'without a worker'
+complete -c idq -n '__idq_verb check' -l max-pending -x -d 'pending jobs'
+complete -c idq -n '__idq_verb check' -l max-failed -x \
+    -d 'failed or held jobs'
+complete -c idq -n '__idq_verb check' -l max-running-age -x \
+    -d 'of a running job'
 
 # Operands.
 complete -c idq -n '__idq_operands show cat log key cancel forget retry' \

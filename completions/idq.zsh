@@ -74,6 +74,8 @@ _idq_verbs() {
 		'show:print all about a job'
 		'cat:print the payload'
 		'log:print what happened'
+		'stats:print counts and ages'
+		'check:check for monitoring'
 		'key:print hash and key'
 		'cancel:cancel an unfinished job'
 		'forget:free the key of a finished job'
@@ -89,7 +91,7 @@ _idq_verbs() {
 # The options and operands of a verb.
 _idq_verb() {
 	local idq_verb=$1
-	local -a common key json verbose
+	local -a common several key json verbose
 	local fields='(key hash id state added by due expires group arg length
 	    fingerprint attempts claims dups lastdup since lease release token
 	    pid path keep run on-crash last)'
@@ -99,6 +101,11 @@ _idq_verb() {
 
 	common=(
 		'-q[queue]:queue:_idq_queues'
+		'(- *)'{-h,--help}'[print how the verb is used]'
+	)
+	several=(
+		'(--all)*-q[queue]:queue:_idq_queues'
+		'(-q)--all[all queues of the spool]'
 		'(- *)'{-h,--help}'[print how the verb is used]'
 	)
 	key=(
@@ -183,6 +190,20 @@ _idq_verb() {
 		_arguments -A '-*' $common $key $json \
 		    '--since=[from]:time or duration: ' \
 		    '*:key:_idq_keys'
+		;;
+	stats)
+		_arguments -A '-*' $several $json \
+		    '--by=[a line for each]:what:(group)' \
+		    '--prometheus[for the textfile collector]' \
+		    '-o[write to]:file:_files'
+		;;
+	check)
+		_arguments -A '-*' $several \
+		    '--max-age=[of the oldest pending job]:duration: ' \
+		    '--max-idle=[without a worker]:duration: ' \
+		    '--max-pending=[pending jobs]:number: ' \
+		    '--max-failed=[failed or held jobs]:number: ' \
+		    '--max-running-age=[of a running job]:duration: '
 		;;
 	key)
 		_arguments -A '-*' $common $key '*:key:_idq_keys'

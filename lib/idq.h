@@ -332,6 +332,60 @@ int64_t	 idq_last_worker(struct idq *);
 /* When the last job was started; 0: not known. */
 int64_t	 idq_last_start(struct idq *);
 
+/*
+ * Figures.  0 in a time: there is none, or it is not known.
+ */
+struct idq_counts {
+	int64_t		now;		/* when they were taken */
+	uint64_t	n[IDQ_NSTATES];
+	/*
+	 * The due time of the pending job that is due longest; the start of
+	 * the one that runs longest; since when the first is held, or failed,
+	 * not known if there are more than 1000.  0 of other states.
+	 */
+	int64_t		oldest[IDQ_NSTATES];
+	int64_t		next;		/* when the next waiting job is due */
+};
+/*
+ * Count from the names: no pending or waiting job is opened, and memory does
+ * not grow with their number.  Finished jobs but failed ones only if ENDED.
+ */
+int	 idq_count(struct idq *, bool ended, struct idq_counts *);
+
+/* How many duplicates of the jobs still known were suppressed. */
+int	 idq_dups_total(struct idq *, uint64_t *);
+
+enum idq_span { IDQ_LAST_MINUTE, IDQ_LAST_HOUR, IDQ_LAST_DAY, IDQ_NSPANS };
+enum idq_happened {
+	IDQ_ADDS,			/* jobs added */
+	IDQ_STARTS,			/* claims and runs */
+	IDQ_FINISHES,			/* jobs done, or failed for good */
+	IDQ_FAILURES,			/* attempts failed or interrupted */
+	IDQ_NHAPPENED
+};
+struct idq_activity {
+	uint64_t	n[IDQ_NSPANS][IDQ_NHAPPENED];
+	int64_t		start;		/* when the last was */
+	int64_t		finish;		/* the same, of the last 7 days */
+	int64_t		worker;		/* as idq_last_worker() */
+};
+/* What the log has of the time up to NOW. */
+int	 idq_activity(struct idq *, int64_t now, struct idq_activity *);
+
+struct idq_group {
+	const char	*group;		/* "": the jobs without one */
+	uint64_t	 n[IDQ_NSTATES];
+	int64_t		 oldest;	/* due time of its oldest pending job */
+};
+/*
+ * The unfinished and the failed jobs by group, in the order of names.  Opens
+ * each of them.  Takes at most 8 MiB: the jobs of groups for which there was
+ * no room any more, after some 40000, are counted in *left alone.  EACH
+ * returns non-zero to stop.
+ */
+int	 idq_groups(struct idq *, int (*each)(void *,
+	    const struct idq_group *), void *, uint64_t *left);
+
 /* One line of the log, its fields as in idq(5). */
 struct idq_event {
 	int64_t		 at;

@@ -290,3 +290,32 @@ reminders() {
 	[ "$(wc -l <<<"$output")" -eq 3 ]
 	expect 0 "$output"
 }
+
+@test "manual: the check warns of what is late and of a worker that is gone" {
+	need faketime
+	idq init -q calls
+	idq work -q calls --drain -- true
+	idq add -q calls -k a
+	run -0 --separate-stderr sh -c "$(example check.sh)"
+	[[ $output == 'IDQ OK - calls: '* ]]
+	run -2 --separate-stderr at +31m sh -c "$(example check.sh)"
+	[[ $output == 'IDQ CRITICAL - '*' oldest 31m (over 30m), '*'(over 10m)'* ]]
+}
+
+@test "manual: the crontab for Prometheus writes what the alarms ask for" {
+	local line name
+
+	line=$(example prometheus.crontab)
+	[[ $line == *' /var/lib/prometheus/node-exporter/idq.prom' ]]
+	idq init -q calls
+	idq add -q calls -k a
+	idq work -q calls --once -- true
+	idq add -q calls -k b
+	run -0 --separate-stderr cron \
+	    "${line/\/var\/lib\/prometheus\/node-exporter/$BATS_TEST_TMPDIR}"
+	expect 0 ""
+	[ "$(stat -c %a idq.prom)" = 644 ]
+	for name in $(example alerts.promql | grep -oE 'idq_[a-z_]+'); do
+		grep "^$name{" idq.prom
+	done
+}
