@@ -51,12 +51,16 @@ LIB_SRCS = \
 	lib/operate.c \
 	lib/order.c \
 	lib/pause.c \
+	lib/peek.c \
 	lib/pid.c \
+	lib/plan.c \
 	lib/purge.c \
 	lib/queue.c \
 	lib/reap.c \
 	lib/run.c \
+	lib/speed.c \
 	lib/stamp.c \
+	lib/tally.c \
 	lib/time.c \
 	lib/trail.c \
 	lib/work.c
@@ -76,6 +80,7 @@ CMD_SRCS = \
 	cmd/cmd_key.c \
 	cmd/cmd_log.c \
 	cmd/cmd_ls.c \
+	cmd/cmd_plan.c \
 	cmd/cmd_purge.c \
 	cmd/cmd_release.c \
 	cmd/cmd_renew.c \

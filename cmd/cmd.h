@@ -39,7 +39,8 @@ enum {
 	OPT_NOT_AFTER, OPT_KEEP, OPT_ATTEMPTS, OPT_ON_CRASH, OPT_REUSE,
 	OPT_PAYLOAD, OPT_BATCH, OPT_JSON, OPT_JSON_LINES, OPT_LEASE, OPT_EXIT,
 	OPT_DRAIN, OPT_ONCE, OPT_TIMEOUT, OPT_SINGLE, OPT_FIELD, OPT_SINCE,
-	OPT_KILL, OPT_OLDER, OPT_VERSION, OPT_ALL
+	OPT_KILL, OPT_OLDER, OPT_VERSION, OPT_ALL,
+	OPT_RATE, OPT_CATCH_UP, OPT_STRICT
 };
 
 #define OPT_KEY								\
@@ -113,6 +114,7 @@ int64_t	 duration_value(const char *opt, const char *s, const char *word);
 int64_t	 time_value(const char *opt, const char *s, bool today);
 /* The index of S in WORDS, which end with NULL. */
 int	 word_value(const char *opt, const char *s, const char *const *words);
+int64_t	 rate_value(const char *opt, const char *s);
 const char *group_value(const char *opt, const char *s);
 int64_t	 keep_value(const char *s);
 int64_t	 lease_value(const char *s);
@@ -293,6 +295,12 @@ int	 fingerprint(struct idq_add *, char hex[IDQ_HASH_LEN + 1]);
 /* The bytes, to be freed; NULL if they are not base64. */
 char	*base64(const char *, size_t len, size_t *out_len);
 
+/*
+ * cmd_plan.c: what a worker would do if it started now, for a person, at RATE
+ * or, if that is 0, as config says.  0, or the status of a failure, said.
+ */
+int	 plan_print(struct idq *, FILE *, int64_t rate);
+
 /* The umask that we were started with, for commands. */
 mode_t	 command_umask(void);
 
@@ -309,6 +317,7 @@ int	 cmd_init(int, char **);
 int	 cmd_key(int, char **);
 int	 cmd_log(int, char **);
 int	 cmd_ls(int, char **);
+int	 cmd_plan(int, char **);
 int	 cmd_purge(int, char **);
 int	 cmd_release(int, char **);
 int	 cmd_renew(int, char **);

@@ -40,6 +40,8 @@ static const struct verb verbs[] = {
 	    "the payload of a job" },
 	{ "log", cmd_log, "[--since WHEN] [--json] [KEY...]",
 	    "what happened in the queue" },
+	{ "plan", cmd_plan, "[--rate N/D] [-n N] [--json]",
+	    "what a worker would do if it started now" },
 	{ "key", cmd_key, "-k PART... [--per PERIOD]\nKEY...",
 	    "hash and key, without a queue" },
 	{ "cancel", cmd_cancel, "[--kill] [-v] KEY...",

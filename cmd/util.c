@@ -302,6 +302,16 @@ word_value(const char *opt, const char *s, const char *const *words)
 	    suggestion(s, words, "", buf, sizeof(buf)));
 }
 
+int64_t
+rate_value(const char *opt, const char *s)
+{
+	int64_t rate;
+
+	if (idq_rate_parse(s, &rate) == -1)
+		usage_error("%s %s: is no rate, which is like 10/1m", opt, s);
+	return rate;
+}
+
 const char *
 group_value(const char *opt, const char *s)
 {

@@ -25,6 +25,7 @@ _idq_options() {
 	show) own="$job --field= -0 --json" ;;
 	cat) own=$job ;;
 	log) own="$job --since= --json" ;;
+	plan) own='--rate= -n= --json --all' ;;
 	key) own=$job ;;
 	cancel) own="$job --kill -v" ;;
 	forget) own="$job -v" ;;
@@ -257,7 +258,7 @@ _idq() {
 		_idq_choice "${operands[@]}"
 	elif [ -z "$verb" ]; then
 		_idq_choice init add claim ack fail release renew work run ls \
-		    show cat log key cancel forget retry purge fsck config
+		    show cat log plan key cancel forget retry purge fsck config
 	elif [ "$verb" = config ]; then
 		_idq_config "${#operands[@]}" "${operands[0]-}"
 	else

@@ -74,6 +74,7 @@ _idq_verbs() {
 		'show:print all about a job'
 		'cat:print the payload'
 		'log:print what happened'
+		'plan:say what a worker would do'
 		'key:print hash and key'
 		'cancel:cancel an unfinished job'
 		'forget:free the key of a finished job'
@@ -89,7 +90,7 @@ _idq_verbs() {
 # The options and operands of a verb.
 _idq_verb() {
 	local idq_verb=$1
-	local -a common key json verbose
+	local -a common several key json verbose
 	local fields='(key hash id state added by due expires group arg length
 	    fingerprint attempts claims dups lastdup since lease release token
 	    pid path keep run on-crash last)'
@@ -99,6 +100,11 @@ _idq_verb() {
 
 	common=(
 		'-q[queue]:queue:_idq_queues'
+		'(- *)'{-h,--help}'[print how the verb is used]'
+	)
+	several=(
+		'(--all)*-q[queue]:queue:_idq_queues'
+		'(-q)--all[all queues of the spool]'
 		'(- *)'{-h,--help}'[print how the verb is used]'
 	)
 	key=(
@@ -183,6 +189,11 @@ _idq_verb() {
 		_arguments -A '-*' $common $key $json \
 		    '--since=[from]:time or duration: ' \
 		    '*:key:_idq_keys'
+		;;
+	plan)
+		_arguments -A '-*' $several $json \
+		    '--rate=[as if at this rate]:rate: ' \
+		    '-n[at most]:number: '
 		;;
 	key)
 		_arguments -A '-*' $common $key '*:key:_idq_keys'
