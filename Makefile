@@ -56,14 +56,18 @@ LIB_SRCS = \
 	lib/pace.c \
 	lib/parked.c \
 	lib/pause.c \
+	lib/peek.c \
 	lib/pid.c \
+	lib/plan.c \
 	lib/purge.c \
 	lib/queue.c \
 	lib/reap.c \
 	lib/run.c \
 	lib/served.c \
+	lib/speed.c \
 	lib/stamp.c \
 	lib/stats.c \
+	lib/tally.c \
 	lib/time.c \
 	lib/trail.c \
 	lib/work.c
@@ -84,6 +88,7 @@ CMD_SRCS = \
 	cmd/cmd_key.c \
 	cmd/cmd_log.c \
 	cmd/cmd_ls.c \
+	cmd/cmd_plan.c \
 	cmd/cmd_purge.c \
 	cmd/cmd_release.c \
 	cmd/cmd_renew.c \

@@ -316,6 +316,12 @@ int	 fingerprint(struct idq_add *, char hex[IDQ_HASH_LEN + 1]);
 /* The bytes, to be freed; NULL if they are not base64. */
 char	*base64(const char *, size_t len, size_t *out_len);
 
+/*
+ * cmd_plan.c: what a worker would do if it started now, for a person, at RATE
+ * or, if that is 0, as config says.  0, or the status of a failure, said.
+ */
+int	 plan_print(struct idq *, FILE *, int64_t rate);
+
 /* The umask that we were started with, for commands. */
 mode_t	 command_umask(void);
 
@@ -333,6 +339,7 @@ int	 cmd_init(int, char **);
 int	 cmd_key(int, char **);
 int	 cmd_log(int, char **);
 int	 cmd_ls(int, char **);
+int	 cmd_plan(int, char **);
 int	 cmd_purge(int, char **);
 int	 cmd_release(int, char **);
 int	 cmd_renew(int, char **);

@@ -45,6 +45,8 @@ static const struct verb verbs[] = {
 	    "how many jobs there are, how old, and what happened lately" },
 	{ "check", cmd_check, "[options]",
 	    "say in one line whether all is well, for monitoring" },
+	{ "plan", cmd_plan, "[--rate N/D] [-n N] [--json]",
+	    "what a worker would do if it started now" },
 	{ "key", cmd_key, "-k PART... [--per PERIOD]\nKEY...",
 	    "hash and key, without a queue" },
 	{ "cancel", cmd_cancel, "[--kill] [-v] KEY...",

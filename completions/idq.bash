@@ -19,7 +19,9 @@ _idq_options() {
 	fail) own='--exit=' ;;
 	release) own='--in=' ;;
 	renew) own='--lease=' ;;
-	work) own='-j= --drain --once --timeout= --single -v' ;;
+	work)
+		own='-j= --drain --once --timeout= --single --rate= --catch-up -v'
+		;;
 	run) own="$job --keep= --on-crash=" ;;
 	ls) own='-s= -g= -n= --json' ;;
 	show) own="$job --field= -0 --json" ;;
@@ -30,6 +32,7 @@ _idq_options() {
 		own='--max-age= --max-idle= --max-pending= --max-failed='
 		own+=' --max-running-age= --all'
 		;;
+	plan) own='--rate= -n= --json --all' ;;
 	key) own=$job ;;
 	cancel) own="$job --kill -v" ;;
 	forget) own="$job -v" ;;
@@ -263,7 +266,7 @@ _idq() {
 		_idq_choice "${operands[@]}"
 	elif [ -z "$verb" ]; then
 		_idq_choice init add claim ack fail release renew work run ls \
-		    show cat log stats check key cancel forget retry purge \
+		    show cat log stats check plan key cancel forget retry purge \
 		    fsck config
 	elif [ "$verb" = config ]; then
 		_idq_config "${#operands[@]}" "${operands[0]-}"

@@ -7,7 +7,7 @@
 function __idq_parse
     set -l valued -q -k -g -E -s -n -j --per --at --in --ttl --not-after \
         --keep --attempts --on-crash --reuse --payload --lease --exit \
-        --timeout --field --since --older --by -o --max-age --max-idle \
+        --timeout --field --since --older --by -o --rate --max-age --max-idle \
         --max-pending --max-failed --max-running-age
     set -l verb ''
     set -l operands 0
@@ -161,6 +161,7 @@ complete -c idq -n __idq_no_verb -a cat -d 'print the payload'
 complete -c idq -n __idq_no_verb -a log -d 'print what happened'
 complete -c idq -n __idq_no_verb -a stats -d 'print counts and ages'
 complete -c idq -n __idq_no_verb -a check -d 'check for monitoring'
+complete -c idq -n __idq_no_verb -a plan -d 'say what a worker would do'
 complete -c idq -n __idq_no_verb -a key -d 'print hash and key'
 complete -c idq -n __idq_no_verb -a cancel -d 'cancel an unfinished job'
 complete -c idq -n __idq_no_verb -a forget -d 'free the key of a finished job'
@@ -171,7 +172,7 @@ complete -c idq -n __idq_no_verb -a config -d 'list, print or set config'
 
 # Options, each with the verbs that have it.
 set -l all init add claim ack fail release renew work run ls show cat log \
-    stats check key cancel forget retry purge fsck config
+    stats check plan key cancel forget retry purge fsck config
 set -l keyed add run show cat log key cancel forget retry
 
 complete -c idq -n "__idq_verb $all" -s q -x -a '(__idq_queues)' -d queue
@@ -182,7 +183,7 @@ complete -c idq -n "__idq_verb $keyed" -l per -x \
     -a 'hour day week month year' -d 'append the period'
 complete -c idq -n '__idq_verb init add work cancel forget retry purge fsck' \
     -s v -d 'say what was done'
-complete -c idq -n '__idq_verb add claim ls show log stats fsck' -l json \
+complete -c idq -n '__idq_verb add claim ls show log stats plan fsck' -l json \
     -d 'print JSON'
 complete -c idq -n '__idq_verb add run' -l keep -x -a forever \
     -d 'remember the key'
@@ -212,15 +213,18 @@ complete -c idq -n '__idq_verb work' -l drain -d 'end when nothing is due'
 complete -c idq -n '__idq_verb work' -l once -d 'run at most one job'
 complete -c idq -n '__idq_verb work' -l timeout -x -d 'end a command'
 complete -c idq -n '__idq_verb work' -l single -d 'only one such worker'
+complete -c idq -n '__idq_verb work' -l catch-up -d 'run old jobs too'
 complete -c idq -n '__idq_verb ls' -s s -x -a '(__idq_states)' \
     -d 'only these states'
-complete -c idq -n '__idq_verb ls' -s n -x -d 'at most'
+complete -c idq -n '__idq_verb ls plan' -s n -x -d 'at most'
 complete -c idq -n '__idq_verb show' -l field -x -d 'only this field' \
     -a 'key hash id state added by due expires group arg length fingerprint
     attempts claims dups lastdup since lease release token pid path keep run
     on-crash last'
 complete -c idq -n '__idq_verb show' -s 0 -d 'end values with NUL'
 complete -c idq -n '__idq_verb log' -l since -x -d from
+complete -c idq -n '__idq_verb plan' -l rate -x -d 'as if at this rate'
+complete -c idq -n '__idq_verb plan' -l all -d 'all queues of the spool'
 complete -c idq -n '__idq_verb cancel' -l kill -d 'end a running command'
 complete -c idq -n '__idq_verb purge' -l older -x -d 'ended so long ago'
 complete -c idq -n '__idq_verb stats check' -l all -d 'all queues of the spool'

@@ -76,6 +76,7 @@ _idq_verbs() {
 		'log:print what happened'
 		'stats:print counts and ages'
 		'check:check for monitoring'
+		'plan:say what a worker would do'
 		'key:print hash and key'
 		'cancel:cancel an unfinished job'
 		'forget:free the key of a finished job'
@@ -163,6 +164,8 @@ _idq_verb() {
 		    '(--drain)--once[run at most one job]' \
 		    '--timeout=[end a command]:duration: ' \
 		    '--single[only one such worker]' \
+		    '--rate=[starts in a time]:rate: ' \
+		    '--catch-up[run old jobs too]' \
 		    '*::command:_normal'
 		;;
 	run)
@@ -204,6 +207,9 @@ _idq_verb() {
 		    '--max-pending=[pending jobs]:number: ' \
 		    '--max-failed=[failed or held jobs]:number: ' \
 		    '--max-running-age=[of a running job]:duration: '
+	plan)
+		    '--rate=[as if at this rate]:rate: ' \
+		    '-n[at most]:number: '
 		;;
 	key)
 		_arguments -A '-*' $common $key '*:key:_idq_keys'

@@ -274,7 +274,20 @@ folders_add(struct folders *f, const char *name)
 	return 0;
 }
 
-/* The MINUTE, DAY or group folders of a place, in order. */
+static int
+walk_below(struct walk *w, const char *name)
+{
+	char folder[PATH_SIZE];
+
+	snprintf(folder, sizeof(folder), "%s/%.*s", idq_place_dir(w->place),
+	    IDQ_HASH_LEN, name);
+	return walk_folder(w, folder);
+}
+
+/*
+ * The MINUTE or DAY folders of a place, in order.  Those of groups have none,
+ * and can be as many as there are jobs: they are walked at once.
+ */
 static int
 folders_read(struct walk *w, struct folders *f)
 {
@@ -295,6 +308,8 @@ folders_read(struct walk *w, struct folders *f)
 		if (!ok)
 			idq_notice(w->q, "%s/%s/%s: is no folder of idq; "
 			    "left alone", w->q->path, top, e->d_name);
+		else if (w->place == PL_PACED)
+			r = walk_below(w, e->d_name);
 		else if ((r = folders_add(f, e->d_name)) == -1)
 			idq_errno(w->q, "%s/%s", w->q->path, top);
 	}
@@ -312,17 +327,13 @@ idq_walk(struct idq *q, enum place place, int (*each)(void *, const char *,
 {
 	struct walk w = { q, place, each, arg };
 	struct folders f = { NULL, 0, 0 };
-	char folder[PATH_SIZE];
 	int r;
 
 	if (place == PL_NEW || (place > PL_PACED && place < PL_DONE))
 		return walk_folder(&w, idq_place_dir(place));
 	r = folders_read(&w, &f);
-	for (size_t i = 0; r == 0 && i < f.n; i++) {
-		snprintf(folder, sizeof(folder), "%s/%s",
-		    idq_place_dir(place), f.names[i]);
-		r = walk_folder(&w, folder);
-	}
+	for (size_t i = 0; r == 0 && i < f.n; i++)
+		r = walk_below(&w, f.names[i]);
 	free(f.names);
 	return r;
 }

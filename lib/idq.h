@@ -325,6 +325,58 @@ pid_t	 idq_command_pid(struct idq *, const struct idq_job *);
 int	 idq_list(struct idq *, unsigned int states,
 	    int (*each)(void *, struct idq_job *), void *);
 
+/*
+ * What would happen if a worker started now.  Ages are from the due time: the
+ * first column is below IDQ_PLAN_AGE, each further one below twice the one
+ * before, and the last has the rest.
+ */
+#define IDQ_PLAN_AGES	10
+#define IDQ_PLAN_AGE	(5 * IDQ_MINUTE)
+struct idq_plan_group {
+	char		*name;		/* "": jobs without a group */
+	uint32_t	 jobs;		/* due */
+	uint32_t	 expired;	/* of them, past their deadline */
+	int64_t		 oldest;	/* due time */
+	uint32_t	 ages[IDQ_PLAN_AGES];
+};
+enum idq_plan_basis {
+	IDQ_PLAN_UNKNOWN,		/* none of the following */
+	IDQ_PLAN_GIVEN,			/* rate, see below */
+	IDQ_PLAN_CONFIG,		/* the queue's rate */
+	IDQ_PLAN_MEASURED		/* the last finishes */
+};
+struct idq_plan {
+	int64_t		 rate;		/* in: idq_rate_parse(); 0: none */
+	int64_t		 now;		/* out, as all that follows */
+	size_t		 ngroups;	/* rows, see idq_plan_row() */
+	struct idq_plan_group others;	/* sum of those that did not fit */
+	struct idq_plan_group total;
+	uint64_t	 distinct;	/* groups */
+	bool		 about;		/* distinct and paced are estimates */
+	uint64_t	 running;
+	uint64_t	 waiting;
+	int64_t		 next;		/* due time of the first; 0: none */
+	uint64_t	 run;		/* would start */
+	uint64_t	 paced;		/* of these: after another of theirs */
+	uint64_t	 expire;	/* would not */
+	uint64_t	 busiest;	/* starts in a minute, at most */
+	enum idq_plan_basis basis;
+	int64_t		 interval;	/* from job to job; 0: not known */
+	uint64_t	 finishes;	/* of which it was measured */
+	int64_t		 earliest;	/* end of a group's gaps; 0: none */
+	int64_t		 finish;	/* 0: not known, or nothing to run */
+	struct idq_planner *planner;
+};
+/*
+ * Reads names and heads of jobs, without a lock; what vanishes meanwhile is
+ * passed over.  Memory does not grow with the queue.  idq(1) says what is
+ * estimated.  To be freed with idq_plan_free(), also after a failure.
+ */
+int	 idq_plan(struct idq *, struct idq_plan *);
+/* The group with the Ith most jobs; of equal ones that with the older first. */
+const struct idq_plan_group *idq_plan_row(const struct idq_plan *, size_t i);
+void	 idq_plan_free(struct idq_plan *);
+
 /* 1 if a warning called NAME is due: the last was EVERY ago or longer. */
 int	 idq_alarm(struct idq *, const char *name, int64_t every);
 /* When a claim or worker was here last; 0: never. */

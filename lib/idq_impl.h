@@ -25,6 +25,7 @@
 #define CUR_LEN		(IDQ_HASH_LEN + 1 + IDQ_ID_LEN)	/* H.ID */
 #define NEW_LEN		(DUE_LEN + 1 + CUR_LEN)		/* DUE.H.ID */
 #define PATH_SIZE	sizeof(((struct idq_job *)NULL)->path)
+#define MAGIC		"idq job 1\n"		/* a job file begins so */
 #define LINE_SIZE	512			/* a line of a trail */
 #define HEADER_MAX	(1024 * 1024)
 #define MEMORY_MAX	(64 * 1024)		/* of a payload to be read */
@@ -351,6 +352,64 @@ void	 idq_log_write(struct idq *, const struct idq_job *, int64_t at,
 	    const char *event, uint32_t n, const char *detail);
 void	 idq_log_line(struct idq *, const struct job *);	/* its last */
 int	 idq_log_newest(struct idq *, int64_t *at);	/* 1, 0 none, -1 */
+
+/* peek.c: of a million job files what a plan needs; without a lock. */
+struct peek {
+	int64_t	due;			/* of its name */
+	int64_t	expires;		/* 0: none */
+	char	group[IDQ_KEY_MAX + 1];	/* "": none */
+};
+struct peeker;
+/* EACH gets the jobs in no order, and returns non-zero to stop. */
+struct peeker *idq_peeker_new(struct idq *,
+	    int (*each)(void *, const struct peek *), void *);
+/* What EACH returned, if it was called.  A job that is gone is passed over. */
+int	 idq_peek(struct peeker *, const char *path, int64_t due);
+int	 idq_peek_rest(struct peeker *);	/* of those still to come */
+void	 idq_peeker_free(struct peeker *);
+
+/* plan.c and what it is made of */
+
+/* Deadlines by how far ahead they are, two bins to each doubling. */
+#define BINS		36
+struct deadlines {
+	uint32_t n[BINS];
+	double	 sum[BINS];		/* of the time left */
+};
+
+/* tally.c: jobs by group, of any number of them, in bounded memory. */
+struct tally_group {
+	struct idq_plan_group pub;
+	struct deadlines left;		/* of those not yet expired */
+};
+struct tally {
+	struct tally_group *groups;
+	struct tally_group others;
+	size_t		 n;
+	uint32_t	*index;		/* of groups, from 1, by hash */
+	uint16_t	*cells;		/* jobs by hash of the group */
+	unsigned int	 least;		/* in both cells to get a row */
+	size_t		 spare;		/* rows for groups with one less */
+	bool		 overflow;	/* there were more groups */
+};
+int	 idq_tally_init(struct tally *);	/* -1 with errno */
+void	 idq_tally_free(struct tally *);
+/* The row of the group, which is made; or others.  NULL with errno. */
+struct tally_group *idq_tally_row(struct tally *, const char *group);
+/*
+ * After an overflow: begin anew, and give the rows to the largest groups.  All
+ * jobs are then to be counted again.
+ */
+int	 idq_tally_again(struct tally *);	/* -1 with errno */
+/* How many groups there are; *about if that is an estimate. */
+uint64_t idq_tally_distinct(const struct tally *, bool *about);
+
+/* speed.c */
+/*
+ * The mean time from one finish to the next, while something ran, of the
+ * last day or else week before NOW.  *n: of how many; 0: too few.
+ */
+int64_t	 idq_speed(struct idq *, int64_t now, uint64_t *n);
 
 /* pause.c */
 bool	 idq_is_paused(struct idq *);

@@ -14,7 +14,6 @@
 
 #include "idq_impl.h"
 
-#define MAGIC		"idq job 1\n"
 #define HEAD_SIZE	4096		/* holds most jobs whole */
 
 static void

@@ -23,7 +23,7 @@ fill() {
 	run bash_complete 'idq re'
 	expect 0 $'release\nrenew\nretry'
 	run bash_complete 'idq '
-	[ "${#lines[@]}" -eq 22 ]
+	[ "${#lines[@]}" -eq 23 ]
 	run bash_complete 'idq -q calls ca'
 	expect 0 $'cancel\ncat'
 }
