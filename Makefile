@@ -42,6 +42,7 @@ LIB_SRCS = \
 	lib/fsck.c \
 	lib/holder.c \
 	lib/jobfile.c \
+	lib/keeper.c \
 	lib/key.c \
 	lib/list.c \
 	lib/log.c \
@@ -50,6 +51,7 @@ LIB_SRCS = \
 	lib/new.c \
 	lib/operate.c \
 	lib/order.c \
+	lib/output.c \
 	lib/pid.c \
 	lib/purge.c \
 	lib/queue.c \

@@ -39,7 +39,7 @@ enum {
 	OPT_NOT_AFTER, OPT_KEEP, OPT_ATTEMPTS, OPT_ON_CRASH, OPT_REUSE,
 	OPT_PAYLOAD, OPT_BATCH, OPT_JSON, OPT_JSON_LINES, OPT_LEASE, OPT_EXIT,
 	OPT_DRAIN, OPT_ONCE, OPT_TIMEOUT, OPT_SINGLE, OPT_FIELD, OPT_SINCE,
-	OPT_KILL, OPT_OLDER, OPT_VERSION
+	OPT_KILL, OPT_OLDER, OPT_OUTPUT, OPT_ATTEMPT, OPT_VERSION
 };
 
 #define OPT_KEY								\
@@ -194,6 +194,11 @@ bool	 stderr_on_terminal(void);
 void	 print_json(json_t *);
 json_t	*json_text(const char *);	/* what is not UTF-8 replaced */
 json_t	*json_time(int64_t);		/* null if 0 */
+/*
+ * All that can be read from FD, safe on a terminal; 0, or its status after the
+ * words about SUBJECT.  Closes it.
+ */
+int	 print_file(int fd, const char *subject);
 /* The job's token, or "" if nobody claims it. */
 const char *token_of(const struct idq_job *, char buf[IDQ_TOKEN_LEN + 1]);
 

@@ -7,7 +7,7 @@
 function __idq_parse
     set -l valued -q -k -g -E -s -n -j --per --at --in --ttl --not-after \
         --keep --attempts --on-crash --reuse --payload --lease --exit \
-        --timeout --field --since --older
+        --timeout --field --since --older --attempt
     set -l verb ''
     set -l operands 0
     set -l skip 0
@@ -111,12 +111,14 @@ end
 function __idq_config
     if __idq_verb config
         printf '%s\n' keep keep-failed keep-log attempts backoff timeout \
-            grace lease ttl warn-age on-crash sync shared exec
+            grace lease ttl warn-age on-crash output sync shared exec
         return
     end
     switch (commandline -opc)[-1]
         case on-crash
             printf '%s\n' retry hold
+        case output
+            printf '%s\n' inherit keep
         case sync
             printf '%s\n' full file off
         case shared exec
@@ -214,6 +216,8 @@ complete -c idq -n '__idq_verb show' -l field -x -d 'only this field' \
     attempts claims dups lastdup since lease release token pid path keep run
     on-crash last'
 complete -c idq -n '__idq_verb show' -s 0 -d 'end values with NUL'
+complete -c idq -n '__idq_verb show' -l output -d 'what its command printed'
+complete -c idq -n '__idq_verb show' -l attempt -x -d 'in this attempt'
 complete -c idq -n '__idq_verb log' -l since -x -d from
 complete -c idq -n '__idq_verb cancel' -l kill -d 'end a running command'
 complete -c idq -n '__idq_verb purge' -l older -x -d 'ended so long ago'

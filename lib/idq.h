@@ -288,6 +288,13 @@ int	 idq_dups_each(struct idq *, const struct idq_job *,
 /* A descriptor at the start of the payload; read job->length bytes. */
 int	 idq_payload(struct idq *, const struct idq_job *);
 
+/*
+ * What the command of claim N printed, in the order in which it came, or with
+ * N 0 that of the last claim of which something is kept: 1 and a descriptor at
+ * its start in *fd; 0 if nothing is kept; -1.
+ */
+int	 idq_output(struct idq *, const struct idq_job *, uint32_t n, int *fd);
+
 /* Each line of the job's trail, without newline, oldest first. */
 int	 idq_trail(struct idq *, const struct idq_job *,
 	    void (*line)(void *, const char *), void *);
@@ -403,7 +410,8 @@ struct idq_work {
 /*
  * Run commands until told to stop (SIGTERM, SIGINT) or, when draining, until
  * nothing due is left.  0, also if there is another worker and SINGLE.
- * -1 with code 127 or 126 if ARGV cannot be executed.
+ * -1 with code 127 or 126 if ARGV cannot be executed.  The first three
+ * descriptors are open, and nobody else waits for our children.
  */
 int	 idq_work(struct idq *, const struct idq_work *);
 

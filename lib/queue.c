@@ -310,7 +310,8 @@ make_tree(struct idq *q)
 {
 	static const char *const dirs[] = {
 		"tmp", "keys", "new", "wait", "cur", "hold", "failed", "done",
-		"cancelled", "expired", "dups", "log", "asked", "boot", "run"
+		"cancelled", "expired", "dups", "out", "log", "asked", "boot",
+		"run"
 	};
 	char name[PATH_SIZE];
 

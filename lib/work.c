@@ -335,7 +335,7 @@ not_started(struct worker *w, struct child *c)
 		if (code != 126 && code != 127)
 			idq_notice(q, "%s: %s", c->job.pub.key, q->msg);
 		if (idq_finish(q, &c->job, HOW_EXIT,
-		    code == 127 ? 127 : 126, false) == 0) {
+		    code == 127 ? 127 : 126, "", false) == 0) {
 			report(w, &c->job);
 			return;
 		}
@@ -368,7 +368,7 @@ start(struct worker *w, struct slot *s)
 		if (idq_give_back(w->q, j, 0, false) == -1)
 			idq_notice(w->q, "%s", w->q->msg);
 	} else if (!has_command(w, j)) {
-		if (idq_finish(w->q, j, HOW_NOCOMMAND, 0, false) == -1)
+		if (idq_finish(w->q, j, HOW_NOCOMMAND, 0, "", false) == -1)
 			keep_error(w);
 		else
 			report(w, j);

@@ -33,6 +33,7 @@ lease	10m
 ttl	none
 warn-age	30m
 on-crash	retry
+output	inherit
 sync	full
 shared	no
 exec	no'
@@ -103,6 +104,8 @@ exec	no'
 		warn-age none
 		on-crash hold
 		on-crash retry
+		output keep
+		output inherit
 		sync file
 		sync off
 		sync full
@@ -161,6 +164,7 @@ exec	no'
 		ttl 10
 		warn-age 5
 		on-crash holt
+		output kept
 		sync on
 		shared maybe
 		exec true
@@ -234,7 +238,7 @@ exec	no'
 @test "config: settings made at once are all kept" {
 	pairs='keep 1d keep-failed 2d keep-log 3d attempts 4 backoff 5s
 	    timeout 6s grace 7s lease 8s ttl 9s warn-age 10s on-crash hold
-	    sync file exec yes'
+	    output keep sync file exec yes'
 	# shellcheck disable=SC2086
 	set -- $pairs
 	while [ $# -gt 0 ]; do
@@ -246,7 +250,7 @@ exec	no'
 	done
 	spawned=()
 	cat spawn.out spawn.err | nothing
-	[ "$(LC_ALL=C sort "$queue/config" | tr '\n' ' ')" = 'attempts 4 backoff 5s exec yes grace 7s keep 1d keep-failed 2d keep-log 3d lease 8s on-crash hold sync file timeout 6s ttl 9s warn-age 10s ' ]
+	[ "$(LC_ALL=C sort "$queue/config" | tr '\n' ' ')" = 'attempts 4 backoff 5s exec yes grace 7s keep 1d keep-failed 2d keep-log 3d lease 8s on-crash hold output keep sync file timeout 6s ttl 9s warn-age 10s ' ]
 }
 
 @test "config: a file written by hand is read" {
