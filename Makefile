@@ -45,6 +45,7 @@ LIB_SRCS = \
 	lib/fsck.c \
 	lib/holder.c \
 	lib/jobfile.c \
+	lib/keeper.c \
 	lib/key.c \
 	lib/list.c \
 	lib/log.c \
@@ -53,6 +54,7 @@ LIB_SRCS = \
 	lib/new.c \
 	lib/operate.c \
 	lib/order.c \
+	lib/output.c \
 	lib/pace.c \
 	lib/parked.c \
 	lib/pause.c \

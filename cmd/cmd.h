@@ -44,7 +44,7 @@ enum {
 	OPT_KILL, OPT_OLDER, OPT_VERSION, OPT_ALL,
 	OPT_RATE, OPT_CATCH_UP, OPT_STRICT,
 	OPT_BY, OPT_PROMETHEUS, OPT_MAX_AGE, OPT_MAX_IDLE, OPT_MAX_PENDING,
-	OPT_MAX_FAILED, OPT_MAX_RUNNING_AGE
+	OPT_MAX_FAILED, OPT_MAX_RUNNING_AGE, OPT_OUTPUT, OPT_ATTEMPT
 };
 
 #define OPT_KEY								\
@@ -229,6 +229,11 @@ bool	 stderr_on_terminal(void);
 void	 print_json(json_t *);
 json_t	*json_text(const char *);	/* what is not UTF-8 replaced */
 json_t	*json_time(int64_t);		/* null if 0 */
+/*
+ * All that can be read from FD, safe on a terminal; 0, or its status after the
+ * words about SUBJECT.  Closes it.
+ */
+int	 print_file(int fd, const char *subject);
 /* The job's token, or "" if nobody claims it. */
 const char *token_of(const struct idq_job *, char buf[IDQ_TOKEN_LEN + 1]);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+#include <inttypes.h>
 #include <string.h>
 
 #include "cmd.h"
@@ -9,6 +10,8 @@ struct show {
 	char		 end;
 	bool		 json;
 	bool		 begun;
+	bool		 output;
+	uint32_t	 attempt;	/* 0: the last that has some */
 };
 
 static int
@@ -31,6 +34,26 @@ print(struct show *s, const struct idq_job *j)
 }
 
 static int
+print_output(struct show *s, const struct idq_job *j, const char *ref)
+{
+	int fd;
+
+	switch (idq_output(s->q, j, s->attempt, &fd)) {
+	case 1:
+		return print_file(fd, ref);
+	case 0:
+		if (s->attempt != 0)
+			complain("%s: no output of attempt %" PRIu32
+			    " is kept", ref, s->attempt);
+		else
+			complain("%s: no output is kept", ref);
+		return EX_NO;
+	default:
+		return complain_queue(s->q, ref);
+	}
+}
+
+static int
 show(void *arg, const char *ref, int flags)
 {
 	struct show *s = arg;
@@ -39,7 +62,7 @@ show(void *arg, const char *ref, int flags)
 
 	if (status != 0)
 		return status;
-	status = print(s, j);
+	status = s->output ? print_output(s, j, ref) : print(s, j);
 	idq_job_free(j);
 	return status;
 }
@@ -52,6 +75,8 @@ cmd_show(int argc, char **argv)
 		{ OPT_FIELD, "field", "FIELD", "only the value of this" },
 		{ '0', NULL, NULL, "end each value with a NUL byte" },
 		{ OPT_JSON, "json", NULL, "an object a line" },
+		{ OPT_OUTPUT, "output", NULL, "what its command printed" },
+		{ OPT_ATTEMPT, "attempt", "N", "in this attempt" },
 		OPT_END
 	};
 	struct show s = { .field = -1, .end = '\n' };
@@ -65,6 +90,11 @@ cmd_show(int argc, char **argv)
 			s.end = '\0';
 		else if (c == OPT_JSON)
 			s.json = true;
+		else if (c == OPT_OUTPUT)
+			s.output = true;
+		else if (c == OPT_ATTEMPT)
+			s.attempt = (uint32_t)number_value("--attempt",
+			    optarg, 1, UINT32_MAX);
 		else
 			key_option(&key, c);
 	}
@@ -74,6 +104,10 @@ cmd_show(int argc, char **argv)
 		usage_error("-0: goes with --field");
 	if (s.json && s.field != -1)
 		usage_error("--json: does not go with --field");
+	if (s.output && (s.json || s.field != -1))
+		usage_error("--output: goes with neither --field nor --json");
+	if (s.attempt != 0 && !s.output)
+		usage_error("--attempt: goes with --output");
 	if ((status = open_queue(&s.q, "default", IDQ_READ)) != 0)
 		return status;
 	status = each_ref(&key, argc, argv, show, &s);

@@ -34,7 +34,8 @@ static const struct verb verbs[] = {
 	    "run a command in the foreground, once per key" },
 	{ "ls", cmd_ls, "[options]",
 	    "list jobs" },
-	{ "show", cmd_show, "[--field FIELD] [-0] [--json] KEY...",
+	{ "show", cmd_show, "[--field FIELD] [-0] [--json] KEY...\n"
+	    "--output [--attempt N] KEY...",
 	    "all about a job" },
 	{ "cat", cmd_cat, "KEY...",
 	    "the payload of a job" },

@@ -2,6 +2,7 @@
 /*
  * Tables, JSON, times and the progress bar.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -69,6 +70,69 @@ print_safe(FILE *f, const char *s, size_t len)
 		n = 1;
 		fprintf(f, "\\%03o", (unsigned char)*s);
 	}
+}
+
+/* A line of somebody else's, which may have tabs. */
+static void
+print_line(const char *s, size_t len)
+{
+	const char *end = s + len, *tab;
+
+	while ((tab = memchr(s, '\t', (size_t)(end - s))) != NULL) {
+		print_safe(stdout, s, (size_t)(tab - s));
+		putchar('\t');
+		s = tab + 1;
+	}
+	print_safe(stdout, s, (size_t)(end - s));
+}
+
+static void
+print_lines(FILE *f)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+
+	while ((n = getline(&line, &cap, f)) > 0) {
+		bool ended = line[n - 1] == '\n';
+
+		print_line(line, (size_t)n - ended);
+		if (ended)
+			putchar('\n');
+	}
+	free(line);
+}
+
+static void
+print_bytes(FILE *f)
+{
+	char buf[65536];
+	size_t n;
+
+	while ((n = fread(buf, 1, sizeof(buf), f)) > 0 && !ferror(stdout))
+		fwrite(buf, 1, n, stdout);
+}
+
+int
+print_file(int fd, const char *subject)
+{
+	FILE *f = fdopen(fd, "r");
+	int status = 0;
+
+	if (f == NULL) {
+		close(fd);
+		return complain_memory();
+	}
+	if (on_terminal())
+		print_lines(f);
+	else
+		print_bytes(f);
+	if (ferror(f)) {
+		complain("%s: %s", subject, strerror(errno));
+		status = EX_IOERR;
+	}
+	fclose(f);
+	return status;
 }
 
 void

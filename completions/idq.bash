@@ -24,7 +24,7 @@ _idq_options() {
 		;;
 	run) own="$job --keep= --on-crash=" ;;
 	ls) own='-s= -g= -n= --json' ;;
-	show) own="$job --field= -0 --json" ;;
+	show) own="$job --field= -0 --json --output --attempt=" ;;
 	cat) own=$job ;;
 	log) own="$job --since= --json" ;;
 	stats) own='--by= --json --prometheus -o= --all' ;;
@@ -159,11 +159,12 @@ _idq_config() {
 	0)
 		_idq_choice keep keep-failed keep-log attempts backoff timeout \
 		    grace lease ttl warn-age gate-age group-max group-gap \
-		    rate on-crash sync shared 'exec'
+		    rate on-crash output sync shared 'exec'
 		;;
 	1)
 		case $2 in
 		on-crash) _idq_choice retry hold ;;
+		output) _idq_choice inherit keep ;;
 		sync) _idq_choice full file off ;;
 		shared | exec) _idq_choice yes no ;;
 		keep | keep-failed | keep-log) _idq_choice forever ;;

@@ -7,7 +7,8 @@
 function __idq_parse
     set -l valued -q -k -g -E -s -n -j --per --at --in --ttl --not-after \
         --keep --attempts --on-crash --reuse --payload --lease --exit \
-        --timeout --field --since --older --by -o --rate --max-age --max-idle \
+        --timeout --field --since --older --by -o --rate --attempt \
+        --max-age --max-idle \
         --max-pending --max-failed --max-running-age
     set -l verb ''
     set -l operands 0
@@ -113,12 +114,14 @@ function __idq_config
     if __idq_verb config
         printf '%s\n' keep keep-failed keep-log attempts backoff timeout \
             grace lease ttl warn-age gate-age group-max group-gap rate \
-            on-crash sync shared exec
+            on-crash output sync shared exec
         return
     end
     switch (commandline -opc)[-1]
         case on-crash
             printf '%s\n' retry hold
+        case output
+            printf '%s\n' inherit keep
         case sync
             printf '%s\n' full file off
         case shared exec
@@ -222,6 +225,8 @@ complete -c idq -n '__idq_verb show' -l field -x -d 'only this field' \
     attempts claims dups lastdup since lease release token pid path keep run
     on-crash last'
 complete -c idq -n '__idq_verb show' -s 0 -d 'end values with NUL'
+complete -c idq -n '__idq_verb show' -l output -d 'what its command printed'
+complete -c idq -n '__idq_verb show' -l attempt -x -d 'in this attempt'
 complete -c idq -n '__idq_verb log' -l since -x -d from
 complete -c idq -n '__idq_verb plan' -l rate -x -d 'as if at this rate'
 complete -c idq -n '__idq_verb plan' -l all -d 'all queues of the spool'

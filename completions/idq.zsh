@@ -51,6 +51,7 @@ _idq_states() {
 _idq_config_values() {
 	case $words[CURRENT-1] in
 	on-crash) compadd retry hold ;;
+	output) compadd inherit keep ;;
 	sync) compadd full file off ;;
 	shared|exec) compadd yes no ;;
 	keep|keep-failed|keep-log) compadd forever ;;
@@ -97,8 +98,8 @@ _idq_verb() {
 	    fingerprint attempts claims dups lastdup since lease release token
 	    pid path keep run on-crash last)'
 	local names='(keep keep-failed keep-log attempts backoff timeout grace
-	    lease ttl warn-age gate-age group-max group-gap rate on-crash sync
-	    shared exec)'
+	    lease ttl warn-age gate-age group-max group-gap rate on-crash
+	    output sync shared exec)'
 
 	common=(
 		'-q[queue]:queue:_idq_queues'
@@ -184,6 +185,8 @@ _idq_verb() {
 		_arguments -A '-*' $common $key $json \
 		    "--field=[only this field]:field:$fields" \
 		    '-0[end values with NUL]' \
+		    '--output[what its command printed]' \
+		    '--attempt=[in this attempt]:number: ' \
 		    '*:key:_idq_keys'
 		;;
 	cat)

@@ -226,10 +226,13 @@ lock_fd(void)
 	return LOCK_FD;
 }
 
-/* In the child: input, the lock's descriptor, signals, process group. */
+/*
+ * In the child: FDS in place of the first three, or -1, the lock's descriptor,
+ * signals, process group.
+ */
 static int
-spawn(const struct child *c, const struct start *s, int input, char **argv,
-    char **env, pid_t *pid)
+spawn(const struct child *c, const struct start *s, const int fds[3],
+    char **argv, char **env, pid_t *pid)
 {
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t at;
@@ -243,8 +246,9 @@ spawn(const struct child *c, const struct start *s, int input, char **argv,
 	sigaddset(&def, SIGXFSZ);
 	posix_spawn_file_actions_init(&fa);
 	posix_spawnattr_init(&at);
-	if (input != -1)
-		posix_spawn_file_actions_adddup2(&fa, input, STDIN_FILENO);
+	for (int fd = 0; fd < 3; fd++)
+		if (fds[fd] != -1)
+			posix_spawn_file_actions_adddup2(&fa, fds[fd], fd);
 	posix_spawn_file_actions_adddup2(&fa, c->job.fd, lock_fd());
 	posix_spawnattr_setsigmask(&at, &s->mask);
 	posix_spawnattr_setsigdefault(&at, &def);
@@ -287,27 +291,51 @@ expire(struct idq *q, struct job *j)
 	return idq_expire(q, j, j->pub.path) == -1 ? -1 : 0;
 }
 
+/* Its own standard input, and output if that is kept: 1, 0 too late, -1. */
+static int
+start_with(struct idq *q, struct child *c, const struct start *s,
+    char **argv, char **env)
+{
+	int fds[3] = { -1, -1, -1 }, err;
+
+	if (!s->foreground) {
+		if ((fds[0] = open_input(q, &c->job.pub)) == -1)
+			return -1;
+		/* A long payload takes its time. */
+		if (idq_is_expired(&c->job, idq_now())) {
+			close(fds[0]);
+			return 0;
+		}
+		if (q->cfg[CFG_OUTPUT] == OUTPUT_KEEP)
+			idq_out_start(q, c, fds + 1);
+	}
+	err = spawn(c, s, fds, argv, env, &c->pids.command);
+	for (int fd = 0; fd < 3; fd++)
+		if (fds[fd] != -1)
+			close(fds[fd]);
+	if (err == 0)
+		return 1;
+	if (c->keeper.fd != -1)
+		idq_out_undo(q, c);
+	return idq_error(q, spawn_code(err), "%s: %s", argv[0],
+	    strerror(err));
+}
+
 int
 idq_child_start(struct idq *q, struct child *c, const struct start *s)
 {
 	const struct idq_job *p = &c->job.pub;
 	char **argv = argv_new(s, p), **env = env_new(q, p);
-	int input = -1, err = 0, r = 1;
+	int r;
 
+	c->keeper.fd = -1;
+	c->said[0] = '\0';
 	if (argv == NULL || env == NULL)
 		r = idq_errno(q, "%s", q->path);
 	else if (argv[0] == NULL)
 		r = idq_error(q, 127, "no command");
-	else if (!s->foreground && (input = open_input(q, p)) == -1)
-		r = -1;
-	/* A long payload takes its time. */
-	else if (idq_is_expired(&c->job, idq_now()))
-		r = 0;
-	else if ((err = spawn(c, s, input, argv, env, &c->pids.command)) != 0)
-		r = idq_error(q, spawn_code(err), "%s: %s", argv[0],
-		    strerror(err));
-	if (input != -1)
-		close(input);
+	else
+		r = start_with(q, c, s, argv, env);
 	free(argv);
 	env_free(env);
 	if (r == 0)
@@ -398,12 +426,13 @@ write_end(struct idq *q, struct child *c, int status)
 	if (done || c->why == WHY_NONE || c->why == WHY_ASKED) {
 		if (WIFSIGNALED(status))
 			return idq_finish(q, &c->job, HOW_SIGNAL,
-			    WTERMSIG(status), false);
+			    WTERMSIG(status), c->said, false);
 		return idq_finish(q, &c->job, HOW_EXIT, WEXITSTATUS(status),
-		    false);
+		    c->said, false);
 	}
 	if (c->why == WHY_TIMEOUT)
-		return idq_finish(q, &c->job, HOW_TIMEOUT, 0, false);
+		return idq_finish(q, &c->job, HOW_TIMEOUT, 0, c->said,
+		    false);
 	idq_place_path(PL_CUR, c->job.pub.hash, c->job.pub.id, 0, cur);
 	return idq_interrupt(q, &c->job, cur);
 }
@@ -426,6 +455,8 @@ idq_child_ended(struct idq *q, struct child *c, int status)
 {
 	struct job *j = &c->job;
 
+	if (c->keeper.fd != -1)
+		idq_out_end(q, c);
 	q->sync_failed = false;
 	if (idq_job_load(q, j, c->hash) == -1)
 		return -1;

@@ -295,7 +295,7 @@ by_token(struct idq *q, const char *token, enum verb verb, int64_t value)
 	switch (verb) {
 	case ACK:
 	case FAIL:
-		r = idq_finish(q, &j, HOW_EXIT, (int)value, true);
+		r = idq_finish(q, &j, HOW_EXIT, (int)value, "", true);
 		break;
 	case RELEASE:
 		r = idq_give_back(q, &j, value, true);

@@ -24,6 +24,7 @@ enum type {
 };
 
 static const char *const crash_words[] = { "retry", "hold", NULL };
+static const char *const output_words[] = { "inherit", "keep", NULL };
 static const char *const sync_words[] = { "full", "file", "off", NULL };
 static const char *const yes_words[] = { "no", "yes", NULL };
 
@@ -47,6 +48,7 @@ static const struct option {
 	[CFG_GROUP_GAP] = { DURATION, 0, NULL },
 	[CFG_RATE] = { RATE, 0, NULL },
 	[CFG_ON_CRASH] = { WORD, 0, crash_words },
+	[CFG_OUTPUT] = { WORD, OUTPUT_INHERIT, output_words },
 	[CFG_SYNC] = { WORD, SYNC_FULL, sync_words },
 	[CFG_SHARED] = { WORD, 0, yes_words },
 	[CFG_EXEC] = { WORD, 0, yes_words },
@@ -68,6 +70,7 @@ static const char *const names[CFG_N + 1] = {
 	[CFG_GROUP_GAP] = "group-gap",
 	[CFG_RATE] = "rate",
 	[CFG_ON_CRASH] = "on-crash",
+	[CFG_OUTPUT] = "output",
 	[CFG_SYNC] = "sync",
 	[CFG_SHARED] = "shared",
 	[CFG_EXEC] = "exec",

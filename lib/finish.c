@@ -99,6 +99,20 @@ reason(const struct job *j, char *buf, size_t len)
 	return buf;
 }
 
+/* `: ' and the last line of its standard error, or nothing. */
+static const char *
+last_words(const struct job *j, char buf[2 + SAID_SIZE])
+{
+	const char *s = strstr(j->line.detail, " stderr=");
+
+	buf[0] = '\0';
+	if (s != NULL) {
+		strlcpy(buf, ": ", 3);
+		idq_said_parse(s + 8, buf + 2);
+	}
+	return buf;
+}
+
 /*
  * Nobody is told of each retry, but of the last; a script that says itself how
  * its claim ended knows.
@@ -108,16 +122,17 @@ tell(struct idq *q, const struct job *j)
 {
 	const struct idq_job *p = &j->pub;
 	const char *queue = strrchr(q->path, '/') + 1;
-	char why[64];
+	char why[64], said[2 + SAID_SIZE];
 
 	if (p->state == IDQ_FAILED && !p->run)
 		idq_notice(q, "%s: %s: failed after %" PRIu32
-		    " attempt%s (%s)", queue, p->key, p->attempts,
+		    " attempt%s (%s)%s", queue, p->key, p->attempts,
 		    p->attempts == 1 ? "" : "s",
-		    reason(j, why, sizeof(why)));
+		    reason(j, why, sizeof(why)), last_words(j, said));
 	else if (p->state == IDQ_HELD)
-		idq_notice(q, "%s: %s: held, its outcome is unknown (%s)",
-		    queue, p->key, reason(j, why, sizeof(why)));
+		idq_notice(q, "%s: %s: held, its outcome is unknown (%s)%s",
+		    queue, p->key, reason(j, why, sizeof(why)),
+		    last_words(j, said));
 }
 
 int
@@ -153,7 +168,7 @@ idq_cancel_now(struct idq *q, struct job *j, const char *from)
 /* The line of a command that ended as HOW and VALUE say. */
 static void
 judge(const struct idq *q, const struct job *j, enum how how, int value,
-    struct line *l)
+    const char *said, struct line *l)
 {
 	const struct idq_job *p = &j->pub;
 	bool unknown = how == HOW_SIGNAL || how == HOW_TIMEOUT;
@@ -180,10 +195,15 @@ judge(const struct idq *q, const struct job *j, enum how how, int value,
 	} else {
 		again(q, j, l, l->at + idq_backoff(q, p->attempts));
 	}
+	if (l->event != EV_DONE && *said != '\0') {
+		strlcat(l->detail, " stderr=", sizeof(l->detail));
+		strlcat(l->detail, said, sizeof(l->detail));
+	}
 }
 
 int
-idq_finish(struct idq *q, struct job *j, enum how how, int value, bool sync)
+idq_finish(struct idq *q, struct job *j, enum how how, int value,
+    const char *said, bool sync)
 {
 	bool done = how == HOW_EXIT && value == IDQ_EXIT_DONE;
 	int asked = idq_asked(q, j->pub.id);
@@ -196,7 +216,7 @@ idq_finish(struct idq *q, struct job *j, enum how how, int value, bool sync)
 	if (asked != 0 && !done)
 		return idq_cancel_now(q, j, from);
 	j->asked = asked != 0;
-	judge(q, j, how, value, &l);
+	judge(q, j, how, value, said, &l);
 	if (idq_step(q, j, from, &l, sync) == -1)
 		return -1;
 	if (!sync)

@@ -439,6 +439,67 @@ check_asked(struct work *w)
 	return 0;
 }
 
+/* Whether a job with HASH has ID; where that cannot be told it has. */
+static bool
+is_known(struct work *w, const struct name *n)
+{
+	static const enum place places[] = { PL_CUR, PL_HOLD, PL_FAILED };
+	char path[PATH_SIZE];
+	struct job j;
+	bool known;
+	int r;
+
+	if ((r = idq_key_open(w->q, n->hash, &j)) == -1)
+		return true;
+	if (r == 1) {
+		known = !j.whole || strcmp(j.pub.id, n->id) == 0;
+		idq_job_close(&j);
+		if (known)
+			return true;
+	}
+	/* One that was set aside does not have its key. */
+	for (size_t i = 0; i < NITEMS(places); i++) {
+		idq_place_path(places[i], n->hash, n->id, 0, path);
+		if (faccessat(w->q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+check_output(struct work *w, const char *name)
+{
+	char path[2 * PATH_SIZE];
+	struct name n;
+	uint32_t claim;
+
+	snprintf(path, sizeof(path), "out/%.128s", name);
+	if (idq_token_parse(name, &n, &claim) == -1 || claim == 0)
+		report(w, false, path, "is no name of an output");
+	else if (is_known(w, &n))
+		return;
+	else if (may_fix(w) && unlinkat(w->q->fd, path, 0) == 0)
+		report(w, true, path, "of a job that is gone: removed");
+	else
+		report(w, false, path, "of a job that is gone");
+}
+
+/* What the commands of jobs printed that are gone. */
+static int
+check_out(struct work *w)
+{
+	struct dirent *e;
+	DIR *d;
+
+	if ((d = idq_opendir(w->q, "out")) == NULL)
+		return errno == ENOENT ? 0 :
+		    idq_errno(w->q, "%s/out", w->q->path);
+	while ((e = idq_readdir(d)) != NULL)
+		check_output(w, e->d_name);
+	closedir(d);
+	return 0;
+}
+
 static int
 check_places(struct work *w)
 {
@@ -523,8 +584,8 @@ check(struct work *w)
 	if (r == 0 && may_fix(w))
 		r = idq_pace_all(w->q);
 	free(w->named.v);
-	if (r == 0 && !w->boot)
-		r = check_asked(w);
+	if (r == 0 && !w->boot && (r = check_asked(w)) == 0)
+		r = check_out(w);
 	return r == -1 ? -1 : 0;
 }
 

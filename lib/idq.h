@@ -309,6 +309,13 @@ int	 idq_dups_each(struct idq *, const struct idq_job *,
 /* A descriptor at the start of the payload; read job->length bytes. */
 int	 idq_payload(struct idq *, const struct idq_job *);
 
+/*
+ * What the command of claim N printed, in the order in which it came, or with
+ * N 0 that of the last claim of which something is kept: 1 and a descriptor at
+ * its start in *fd; 0 if nothing is kept; -1.
+ */
+int	 idq_output(struct idq *, const struct idq_job *, uint32_t n, int *fd);
+
 /* Each line of the job's trail, without newline, oldest first. */
 int	 idq_trail(struct idq *, const struct idq_job *,
 	    void (*line)(void *, const char *), void *);
@@ -554,7 +561,8 @@ struct idq_work {
  * any, until told to stop (SIGTERM, SIGINT) or, when draining, until nothing
  * that is due can be started.  0, also if there is another worker and SINGLE.
  * -1, and the error in the first handle: code 127 or 126 if ARGV cannot be
- * executed, EX_TEMPFAIL (75) if the gate was closed.
+ * executed, EX_TEMPFAIL (75) if the gate was closed.  The first three descriptors
+ * are open, and nobody else waits for our children.
  */
 int	 idq_work(struct idq *const *, size_t n, const struct idq_work *);
 

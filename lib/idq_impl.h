@@ -31,6 +31,7 @@
 #define MEMORY_MAX	(64 * 1024)		/* of a payload to be read */
 #define LOCK_WAIT	(5 * IDQ_SECOND)	/* for somebody else's step */
 #define DUP_LEN		(IDQ_STAMP_LEN + 1)	/* a line of dups/ */
+#define SAID_SIZE	161			/* of stderr=, with a NUL */
 #define NITEMS(a)	(sizeof(a) / sizeof((a)[0]))
 
 enum place {
@@ -65,6 +66,7 @@ enum cfg {
 	CFG_GROUP_GAP,
 	CFG_RATE,
 	CFG_ON_CRASH,
+	CFG_OUTPUT,
 	CFG_SYNC,
 	CFG_SHARED,
 	CFG_EXEC,
@@ -72,6 +74,7 @@ enum cfg {
 };
 
 enum { SYNC_FULL, SYNC_FILE, SYNC_OFF };
+enum { OUTPUT_INHERIT, OUTPUT_KEEP };
 
 struct idq {
 	char	*path;			/* absolute */
@@ -115,7 +118,7 @@ struct line {
 	int64_t		next;
 	int64_t		release;	/* IDQ_FOREVER: never */
 	int64_t		lease;
-	char		detail[128];	/* further fields, as text */
+	char		detail[192];	/* further fields, as text */
 };
 
 /* An open job file; pub comes first, so that idq_job_free() finds the rest. */
@@ -203,6 +206,8 @@ void	 idq_group_path(const char *group, char path[PATH_SIZE]);
 void	 idq_dups_path(const char *hash, const char *id,
 	    char path[PATH_SIZE]);
 void	 idq_asked_path(const char *id, char path[PATH_SIZE]);
+void	 idq_out_path(const char *hash, const char *id, uint32_t claim,
+	    char path[PATH_SIZE]);
 /* WHEN: the due time in new/ and wait/, the end in DAY folders. */
 void	 idq_place_path(enum place, const char *hash, const char *id,
 	    int64_t when, char path[PATH_SIZE]);
@@ -272,7 +277,7 @@ int	 idq_settle(struct idq *, struct job *, const char *from);
 int	 idq_step(struct idq *, struct job *, const char *from,
 	    struct line *, bool sync);
 /*
- * Remove state name, dups and key of a job that has ended.  SYNC the first
+ * Remove state name, dups, output and key of a job that has ended.  SYNC the first
  * before the last: else a cut could bring back the name of a job whose key
  * was still to be held.
  */
@@ -434,10 +439,12 @@ enum how {
 	HOW_NOCOMMAND
 };
 /*
- * End claim N of a job in cur/ as its command ended; asked/ is honoured.  SYNC:
- * somebody who knows how is waiting, else who gave up is noticed.
+ * End claim N of a job in cur/ as its command ended; asked/ is honoured.  SAID
+ * is the value of stderr=, or "".  SYNC: somebody who knows how is waiting,
+ * else who gave up is noticed.
  */
-int	 idq_finish(struct idq *, struct job *, enum how, int value, bool sync);
+int	 idq_finish(struct idq *, struct job *, enum how, int value,
+	    const char *said, bool sync);
 /* The claim ended without a known end. */
 int	 idq_interrupt(struct idq *, struct job *, const char *from);
 int	 idq_expire(struct idq *, struct job *, const char *from);
@@ -599,12 +606,20 @@ int	 idq_served_gate(struct served *);	/* 1 closed, and why; 0; -1 */
 /* The oldest due job that may start: 1, 0, -1. */
 int	 idq_served_take(struct served *, int64_t rate, struct job *);
 
+/* keeper.c, see below */
+struct keeper {
+	int	fd;			/* to ask it, or -1: there is none */
+	pid_t	pid;
+};
+
 /* child.c: the command of a job. */
 struct child {
 	struct job	job;		/* locked while it runs */
 	char		hash[HASH_SIZE];	/* of it, */
 	char		id[ID_SIZE];
 	uint32_t	claims;		/* and the claim that is ours */
+	struct keeper	keeper;		/* of its output */
+	char		said[SAID_SIZE];	/* in the end, on stderr */
 	struct pids	pids;
 	int64_t		next;		/* when to send the next signal, or 0 */
 	int		signals;	/* sent so far */
@@ -637,5 +652,43 @@ void	 idq_child_end(struct idq *, struct child *, enum why);
 int64_t	 idq_child_tick(struct idq *, struct child *);
 /* It ended with the wait status: write that, leave the job. 0 or -1. */
 int	 idq_child_ended(struct idq *, struct child *, int status);
+
+/* output.c: what the commands of a job printed, in out/. */
+/*
+ * Keep the output of the claim of C: sets c->keeper and, for the command, ENDS.
+ * If that cannot be done it is noticed, and both stay as they are.  The first
+ * three descriptors must be open.
+ */
+void	 idq_out_start(struct idq *, struct child *, int ends[2]);
+/* The command was not started: as if that had not been. */
+void	 idq_out_undo(struct idq *, struct child *);
+/* It has ended: sets c->said. */
+void	 idq_out_end(struct idq *, struct child *);
+/* Remove all of a job that nobody will ask for again. */
+void	 idq_out_remove(struct idq *, const struct idq_job *);
+/* LEN bytes as a value of a trail, cut behind a whole character; and back. */
+void	 idq_said_format(const char *, size_t len, char said[SAID_SIZE]);
+void	 idq_said_parse(const char *said, char text[SAID_SIZE]);
+
+/* keeper.c: the process that writes such a file. */
+#define SAID_RAW	256			/* bytes of a line, at least */
+struct said {
+	int	err;			/* why not all was kept, or 0 */
+	bool	stays;			/* not to be waited for */
+	size_t	len;
+	char	text[SAID_RAW];		/* the last line of stderr */
+};
+/*
+ * Start one that writes to FILE, which stays the caller's.  ENDS are then for
+ * standard output and standard error of the command.  0, or -1 with errno.
+ */
+int	 idq_keeper_start(int file, int ends[2], struct keeper *);
+/*
+ * All that was printed so far is in the file, and the last of it in SAID; -1
+ * with errno.  There is no keeper any more then.
+ */
+int	 idq_keeper_ask(struct keeper *, struct said *);
+/* The same unasked, when the command's ends are closed. */
+void	 idq_keeper_end(struct keeper *);
 
 #endif /* IDQ_IMPL_H */

@@ -262,6 +262,7 @@ idq_free_key(struct idq *q, struct job *j, const char *from, bool sync)
 	idq_asked_path(p->id, path);
 	if (p->claims > 0)
 		unlinkat(q->fd, path, 0);
+	idq_out_remove(q, p);
 	if ((r = idq_job_owns_key(q, j)) != 1)
 		return r;
 	idq_key_path(p->hash, path);

@@ -2,6 +2,7 @@
 /*
  * The grammar of names, both ways.  Nothing else in idq writes or reads one.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +145,13 @@ void
 idq_asked_path(const char *id, char path[PATH_SIZE])
 {
 	snprintf(path, PATH_SIZE, "asked/%s", id);
+}
+
+void
+idq_out_path(const char *hash, const char *id, uint32_t claim,
+    char path[PATH_SIZE])
+{
+	snprintf(path, PATH_SIZE, "out/%s.%s.%" PRIu32, hash, id, claim);
 }
 
 void

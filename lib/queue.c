@@ -379,7 +379,7 @@ make_tree(struct idq *q)
 	static const char *const dirs[] = {
 		"tmp", "keys", "new", "wait", "paced", "cur", "hold",
 		"failed", "done", "cancelled", "expired", "dups", "turn",
-		"groups", "log", "asked", "boot", "run"
+		"groups", "out", "log", "asked", "boot", "run"
 	};
 	char name[PATH_SIZE];
 

@@ -177,7 +177,7 @@ format_fields(const struct line *l, char *buf, size_t len)
 size_t
 idq_line_format(const struct line *l, char *buf, size_t len)
 {
-	char stamp[STAMP_SIZE], rest[LINE_SIZE / 2];
+	char stamp[STAMP_SIZE], rest[LINE_SIZE - 64];
 
 	format_fields(l, rest, sizeof(rest));
 	return (size_t)snprintf(buf, len, "%s %s %" PRIu32 "%s\n",

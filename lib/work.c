@@ -221,7 +221,7 @@ not_started(struct worker *w, struct slot *s)
 		if (code != 126 && code != 127)
 			idq_notice(q, "%s: %s", c->job.pub.key, q->msg);
 		if (idq_finish(q, &c->job, HOW_EXIT,
-		    code == 127 ? 127 : 126, false) == 0) {
+		    code == 127 ? 127 : 126, "", false) == 0) {
 			report(w, q, &c->job);
 			return;
 		}
@@ -257,7 +257,7 @@ start(struct worker *w, struct slot *s)
 		if (idq_give_back(q, j, 0, false) == -1)
 			idq_notice(q, "%s", q->msg);
 	} else if (!has_command(w, j)) {
-		if (idq_finish(q, j, HOW_NOCOMMAND, 0, false) == -1)
+		if (idq_finish(q, j, HOW_NOCOMMAND, 0, "", false) == -1)
 			keep_error(w, q);
 		else
 			report(w, q, j);

@@ -54,6 +54,8 @@ fill() {
 	expect 0 $'lease\nlength'
 	run bash_complete 'idq config sync '
 	expect 0 $'file\nfull\noff'
+	run bash_complete 'idq config output '
+	expect 0 $'inherit\nkeep'
 	run bash_complete 'idq config on-crash r'
 	expect 0 retry
 }

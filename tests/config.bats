@@ -37,6 +37,7 @@ group-max	1
 group-gap	0s
 rate	none
 on-crash	retry
+output	inherit
 sync	full
 shared	no
 exec	no'
@@ -107,6 +108,8 @@ exec	no'
 		warn-age none
 		on-crash hold
 		on-crash retry
+		output keep
+		output inherit
 		sync file
 		sync off
 		sync full
@@ -165,6 +168,7 @@ exec	no'
 		ttl 10
 		warn-age 5
 		on-crash holt
+		output kept
 		sync on
 		shared maybe
 		exec true
@@ -238,7 +242,7 @@ exec	no'
 @test "config: settings made at once are all kept" {
 	pairs='keep 1d keep-failed 2d keep-log 3d attempts 4 backoff 5s
 	    timeout 6s grace 7s lease 8s ttl 9s warn-age 10s on-crash hold
-	    sync file exec yes'
+	    output keep sync file exec yes'
 	# shellcheck disable=SC2086
 	set -- $pairs
 	while [ $# -gt 0 ]; do
@@ -250,7 +254,7 @@ exec	no'
 	done
 	spawned=()
 	cat spawn.out spawn.err | nothing
-	[ "$(LC_ALL=C sort "$queue/config" | tr '\n' ' ')" = 'attempts 4 backoff 5s exec yes grace 7s keep 1d keep-failed 2d keep-log 3d lease 8s on-crash hold sync file timeout 6s ttl 9s warn-age 10s ' ]
+	[ "$(LC_ALL=C sort "$queue/config" | tr '\n' ' ')" = 'attempts 4 backoff 5s exec yes grace 7s keep 1d keep-failed 2d keep-log 3d lease 8s on-crash hold output keep sync file timeout 6s ttl 9s warn-age 10s ' ]
 }
 
 @test "config: a file written by hand is read" {

@@ -36,7 +36,7 @@ names() {
 	idq init
 	cd "$IDQ_SPOOL/default"
 	for dir in tmp keys new wait paced cur hold failed 'done' cancelled \
-	    expired dups turn groups log asked boot run; do
+	    expired dups turn groups out log asked boot run; do
 		[ -d "$dir" ]
 	done
 	printf 'keys/%02x\n' {0..255} | LC_ALL=C sort >../expected

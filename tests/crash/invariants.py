@@ -39,6 +39,7 @@ import unicodedata
 from datetime import datetime, timezone
 
 HEADER_MAX = 1 << 20
+OUTPUT_MAX = 1 << 20
 FIELDS = ["Key", "Id", "Added", "By", "Due", "Expires", "Group", "Run", "Keep",
           "Attempts", "On-crash", "Arg", "Length", "Fingerprint"]
 REQUIRED = ["Key", "Id", "Added", "By", "Due", "Length", "Fingerprint"]
@@ -51,8 +52,9 @@ EVENTS = {
     "claimed": ({"host", "boot", "pid"}, {"lease"}),
     "renewed": ({"lease"}, set()),
     "done": ({"exit", "release"}, set()),
-    "failed": ({"to"}, {"exit", "signal", "reason", "next", "release"}),
-    "later": ({"to", "exit", "next"}, {"release"}),
+    "failed": ({"to"}, {"exit", "signal", "reason", "stderr", "next",
+                        "release"}),
+    "later": ({"to", "exit", "next"}, {"stderr", "release"}),
     "released": ({"to", "next"}, set()),
     "interrupted": ({"to"}, {"next", "release"}),
     "held": ({"reason"}, set()),
@@ -91,6 +93,7 @@ NAMES = {
     "day": rf"(?P<dir>done|cancelled|expired)/(?P<day>{DAY})"
            rf"/(?P<hash>{HASH})\.(?P<id>{ID})",
     "dups": rf"dups/(?P<hh>[0-9a-f]{{2}})/(?P<hash>{HASH})\.(?P<id>{ID})",
+    "out": rf"out/(?P<hash>{HASH})\.(?P<id>{ID})\.(?P<n>[1-9]\d*)",
     "log": rf"log/{DAY}\.{HOST}",
     "asked": rf"asked/(?P<id>{ID})",
     "boot": rf"boot/{HOST}",
@@ -98,7 +101,7 @@ NAMES = {
 }
 NAMES = {kind: re.compile(rx, re.DOTALL) for kind, rx in NAMES.items()}
 FOLDERS = re.compile(
-    r"tmp|new|cur|hold|failed|asked|boot|log|groups|run(/.*)?"
+    r"tmp|new|cur|hold|failed|out|asked|boot|log|groups|run(/.*)?"
     rf"|paced(/{HASH})?|turn(/\d{{8}}T\d{{4}})?"
     r"|(keys|dups)(/[0-9a-f]{2})?"
     rf"|wait(/\d{{8}}T\d{{4}})?|(done|cancelled|expired)(/{DAY})?", re.DOTALL)
@@ -631,6 +634,8 @@ class Queue:
                 self.say(name, "no boot id")
         elif kind == "asked":
             self._asked(name, m["id"], data)
+        elif kind == "out":
+            self._out(name, m, data)
         elif kind == "log":
             self._log(name, data)
 
@@ -642,6 +647,14 @@ class Queue:
                 f.job and f.job.id == ident and f.job.state == "running"
                 for f in self.files.values()):
             self.say(name, "of no running job")
+
+    def _out(self, name, m, data):
+        if len(data) > OUTPUT_MAX:
+            self.say(name, f"has {len(data)} bytes")
+        if self.settled and not any(
+                f.job and f.job.id == m["id"] and f.job.claims >= int(m["n"])
+                for f in self.files.values()):
+            self.say(name, "of no claim of a job")
 
     def _log(self, name, data):
         events = set(EVENTS) | {"added", "mismatch", "forgotten", "lost"}

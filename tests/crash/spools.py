@@ -12,7 +12,7 @@ import invariants
 NOW = time.time()
 ID = "9c1f03b2a4d5e677"
 DIRS = ("tmp", "new", "wait", "cur", "hold", "failed", "done", "cancelled",
-        "expired", "dups", "log", "asked", "boot", "run", "keys")
+        "expired", "dups", "out", "log", "asked", "boot", "run", "keys")
 
 
 def stamp(t):
@@ -137,6 +137,7 @@ def all_sound(queue):
     sound(queue, job("torn", payload=b"", args=()) + b"2026-11-23T20:35:0")
     write(queue, f"dups/{h('done')[:2]}/{h('done')}.{ID}",
           stamp(now).encode() + b"\n")
+    write(queue, f"out/{h('done')}.{ID}.2", b"any\0bytes")
     write(queue, "config", b"keep 3d\n")
     write(queue, "boot/web1", b"8f2c41d0-0000-4000-8000-000000000000\n")
     write(queue, f"log/{stamp(now)[:10]}.web1",
@@ -257,6 +258,20 @@ def c_torn_middle(q):
                + trail(claimed(), done()))
     sound(q, data)
     return "and another follows it", {}
+
+
+def c_output(q):
+    """output of a claim that its job does not have"""
+    sound(q, job("a", trail=trail(claimed(), done())))
+    write(q, f"out/{h('a')}.{ID}.2", b"")
+    return "of no claim of a job", {}
+
+
+def c_long_output(q):
+    """output of more than 1 MiB"""
+    sound(q, job("a", trail=trail(claimed(), done())))
+    write(q, f"out/{h('a')}.{ID}.1", bytes(invariants.OUTPUT_MAX + 1))
+    return f"has {invariants.OUTPUT_MAX + 1} bytes", {}
 
 
 def c_mode(q):

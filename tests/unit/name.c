@@ -58,6 +58,10 @@ other_names(void)
 	CHECK_STR(path, "dups/17/" H "." ID);
 	idq_asked_path(ID, path);
 	CHECK_STR(path, "asked/" ID);
+	idq_out_path(H, ID, 1, path);
+	CHECK_STR(path, "out/" H "." ID ".1");
+	idq_out_path(H, ID, UINT32_MAX, path);
+	CHECK_STR(path, "out/" H "." ID ".4294967295");
 }
 
 static bool
@@ -383,7 +387,7 @@ int
 main(void)
 {
 	check_run("name: of each state directory", state_names);
-	check_run("name: of keys, tmp, dups and asked", other_names);
+	check_run("name: of keys, tmp, dups, asked and out", other_names);
 	check_run("name: of each state directory is read", names_are_read);
 	check_run("name: with and without a due time differ", kinds_differ);
 	check_run("name: one byte changed is refused or valid",

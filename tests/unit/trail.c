@@ -231,6 +231,61 @@ unknown_names(void)
 	CHECK_INT(l.to, PL_HOLD);
 }
 
+/* Values of stderr=, and back. */
+static void
+said(void)
+{
+	static const struct {
+		const char *text;
+		const char *value;
+	} all[] = {
+		{ "", "" },
+		{ "plain", "plain" },
+		{ "two words", "two\\040words" },
+		{ "a=b to=new", "a=b\\040to=new" },
+		{ "back\\slash \\040", "back\\134slash\\040\\134040" },
+		{ "\t\033[1m\177", "\\011\\033[1m\\177" },
+		{ "\303\274 \342\202\254 \360\237\230\200",
+		    "\303\274\\040\342\202\254\\040\360\237\230\200" },
+		{ "\302\233 \303 \377", "\\302\\233\\040\\303\\040\\377" },
+		{ "\342\202", "\\342\\202" },
+	};
+	char value[SAID_SIZE], text[SAID_SIZE];
+
+	for (size_t i = 0; i < NITEMS(all); i++) {
+		idq_said_format(all[i].text, strlen(all[i].text), value);
+		CHECK_STR(value, all[i].value);
+		idq_said_parse(value, text);
+		CHECK_STR(text, all[i].text);
+	}
+	idq_said_format("a\0b", 3, value);
+	CHECK_STR(value, "a\\000b");
+	idq_said_parse("a\\04 \\9 next=x", text);
+	CHECK_STR(text, "a\\04");
+}
+
+/* No character and no \ooo is cut, and none is added where all fits. */
+static void
+said_is_cut(void)
+{
+	char text[SAID_RAW], value[SAID_SIZE];
+	struct line l;
+
+	for (size_t n = 0; n < 4; n++) {
+		memset(text, 'x', sizeof(text));
+		for (size_t i = n; i + 1 < sizeof(text); i += 2)
+			memcpy(text + i, "\303\274", 2);
+		idq_said_format(text, sizeof(text), value);
+		CHECK_INT(strlen(value), SAID_SIZE - 1 - n % 2);
+		memset(text + n, ' ', sizeof(text) - n);
+		idq_said_format(text, sizeof(text), value);
+		CHECK_INT(strlen(value), n == 0 ? 160 : 156 + n);
+	}
+	memset(&l, 0, sizeof(l));
+	snprintf(l.detail, sizeof(l.detail), "signal=64 stderr=%0160d", 0);
+	CHECK_INT(strlen(l.detail), 17 + 160);
+}
+
 /* However many of them: they are passed over, not kept. */
 static void
 many_unknown_names(void)
@@ -960,6 +1015,8 @@ main(void)
 	check_run("trail: the longest line is written and read",
 	    longest_line);
 	check_run("trail: unknown names are passed over", unknown_names);
+	check_run("trail: what a command said, and back", said);
+	check_run("trail: what a command said is cut", said_is_cut);
 	check_run("trail: many unknown names are passed over",
 	    many_unknown_names);
 	check_run("trail: a missing field is refused", missing_fields);
