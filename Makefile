@@ -75,6 +75,7 @@ LIB_SRCS = \
 	lib/work.c
 
 CMD_SRCS = \
+	cmd/alarm.c \
 	cmd/batch.c \
 	cmd/cmd_ack.c \
 	cmd/cmd_add.c \

@@ -80,8 +80,10 @@ flush_group(struct batch *b)
 			say_bad(b, it);
 		else {
 			added_print(b->o, it->key, &b->results[k]);
-			worse(b, added_say(b->q, it->key, &b->results[k++],
-			    it->line));
+			/* Once is enough. */
+			worse(b, added_say(b->q, b->o->strict &&
+			    b->status < EX_TEMPFAIL, it->key,
+			    &b->results[k++], it->line));
 		}
 		item_free(it);
 	}

@@ -272,6 +272,7 @@ struct add_opts {
 	int64_t		 in;		/* --in, else 0 */
 	const char	*per;
 	int		 dup_exit;
+	bool		 strict;
 	bool		 verbose;
 	bool		 json;
 	bool		 json_lines;
@@ -282,9 +283,16 @@ void	 added_print(const struct add_opts *, const char *key,
 /* Of an add that failed before it had a result. */
 void	 added_failed(const struct idq *, struct idq_added *);
 /* What is to be said on standard error, of LINE or 0: the exit status. */
-int	 added_say(struct idq *, const char *key, const struct idq_added *,
-	    uint64_t line);
+int	 added_say(struct idq *, bool strict, const char *key,
+	    const struct idq_added *, uint64_t line);
 int	 batch(struct idq *, const struct add_opts *);
+
+/*
+ * alarm.c: whether there is something that a producer's mail should say of
+ * this add; it is said at most once an hour.  STRICT: be sure, at any price.
+ */
+bool	 alarm_added(struct idq *, const char *key, const struct idq_added *,
+	    bool strict);
 
 /* input.c: lines of a descriptor, without ever waiting unasked. */
 struct input {

@@ -8,8 +8,6 @@
 
 #include "cmd.h"
 
-#define TICK_SLACK	(30 * IDQ_SECOND)
-
 static const struct opt opts[] = {
 	OPT_KEY,
 	{ OPT_FROM_PAYLOAD, "key-from-payload", NULL,
@@ -28,6 +26,7 @@ static const struct opt opts[] = {
 	{ OPT_BATCH, "batch", NULL, "a job for each line of standard input" },
 	{ OPT_JSON_LINES, "json-lines", NULL, "which are JSON objects" },
 	{ 'E', NULL, "N", "exit N for a duplicate" },
+	{ OPT_STRICT, "strict", NULL, "exit 75 where there is a warning" },
 	{ 'v', NULL, NULL, "print what came of it" },
 	{ OPT_JSON, "json", NULL, "as an object" },
 	OPT_END
@@ -124,39 +123,20 @@ added_print(const struct add_opts *o, const char *key,
 		print_line(key, r);
 }
 
-/* Nobody may have noticed that nothing is worked off. */
-static bool
-warn_stalled(struct idq *q, const char *key, const struct idq_added *r)
-{
-	int64_t warn = idq_config_duration(q, "warn-age"), now = idq_now();
-	int64_t age = now - (r->due > r->since ? r->due : r->since), last;
-	char pending[32], seen[32];
-
-	/* The 7th tick of a crontab comes 30 minutes later, or nearly so. */
-	if (r->state != IDQ_PENDING || warn <= 0 || age < warn - TICK_SLACK ||
-	    idq_alarm(q, "stalled", IDQ_HOUR) != 1)
-		return false;
-	last = idq_last_worker(q);
-	complain("%s: stalled: %s pending for %s, last worker seen %s%s",
-	    idq_queue_dir(q), key, age_text(age, pending),
-	    last > 0 ? age_text(now - last, seen) : "never",
-	    last > 0 ? " ago" : "");
-	return true;
-}
-
-static void
-say_duplicate(struct idq *q, const char *key, const struct idq_added *r,
-    bool in_batch)
+/* On a terminal every duplicate has a line. */
+static int
+say_added(struct idq *q, bool strict, const char *key,
+    const struct idq_added *r, bool in_batch)
 {
 	char age[32];
 
-	if (r->state == IDQ_FAILED)
-		complain("%s: failed %s ago and holds its key; %s", key,
-		    age_text(idq_now() - r->since, age), way_out(r->state));
-	else if (!warn_stalled(q, key, r) && stderr_on_terminal() && !in_batch)
+	if (alarm_added(q, key, r, strict))
+		return strict ? EX_TEMPFAIL : 0;
+	if (r->outcome == IDQ_DUPLICATE && stderr_on_terminal() && !in_batch)
 		complain("%s: is already there: %s, added %s ago; %s", key,
 		    idq_state_name(r->state), age_text(r->age, age),
 		    way_out(r->state));
+	return 0;
 }
 
 static void
@@ -182,8 +162,8 @@ added_failed(const struct idq *q, struct idq_added *r)
 }
 
 int
-added_say(struct idq *q, const char *key, const struct idq_added *r,
-    uint64_t line)
+added_say(struct idq *q, bool strict, const char *key,
+    const struct idq_added *r, uint64_t line)
 {
 	char subject[IDQ_KEY_MAX + 64];
 
@@ -194,10 +174,8 @@ added_say(struct idq *q, const char *key, const struct idq_added *r,
 		strlcpy(subject, key, sizeof(subject));
 	switch (r->outcome) {
 	case IDQ_ADDED:
-		return 0;
 	case IDQ_DUPLICATE:
-		say_duplicate(q, key, r, line > 0);
-		return 0;
+		return say_added(q, strict, key, r, line > 0);
 	case IDQ_MISMATCH:
 		say_mismatch(subject, r);
 		return EX_DATAERR;
@@ -274,8 +252,9 @@ add_one(struct idq *q, const struct add_opts *o)
 	if (idq_add(q, add, &result) == -1)
 		added_failed(q, &result);
 	added_print(o, add->key, &result);
-	status = added_say(q, add->key, &result, 0);
-	if (result.outcome == IDQ_DUPLICATE && o->dup_exit != -1)
+	status = added_say(q, o->strict, add->key, &result, 0);
+	if (result.outcome == IDQ_DUPLICATE && status == 0 &&
+	    o->dup_exit != -1)
 		status = o->dup_exit;
 	return status;
 }
@@ -341,6 +320,9 @@ set(int c, struct add_opts *o, struct once *once)
 		break;
 	case 'E':
 		o->dup_exit = (int)number_value("-E", optarg, 0, 255);
+		break;
+	case OPT_STRICT:
+		o->strict = true;
 		break;
 	case 'v':
 		o->verbose = true;

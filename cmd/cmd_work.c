@@ -43,9 +43,12 @@ gate(void *arg, struct idq *q)
 	struct worker *w = arg;
 
 	w->gated = true;
-	if (stderr_on_terminal() || idq_alarm(q, "gate", IDQ_HOUR) == 1)
-		complain("%s; idq plan shows what would run, idq work "
-		    "--catch-up runs it", idq_errmsg(q));
+	if (!stderr_on_terminal() && idq_alarm(q, "gate", IDQ_HOUR) != 1)
+		return;
+	complain("%s; this is what would run, and idq work --catch-up runs "
+	    "it:", idq_errmsg(q));
+	if (plan_print(q, stderr, w->w.rate) == -1)
+		complain_queue(q, NULL);
 }
 
 /*

@@ -12,7 +12,7 @@ _idq_options() {
 	add)
 		own="$job --key-from-payload --at= --in= --ttl= --not-after="
 		own+=' --keep= --attempts= --on-crash= -g= --reuse='
-		own+=' --payload= -E= -v --json --batch --json-lines'
+		own+=' --payload= -E= -v --json --batch --json-lines --strict'
 		;;
 	claim) own='--lease= --json' ;;
 	ack) ;;

@@ -137,6 +137,7 @@ _idq_verb() {
 		    '-E[exit status of a duplicate]:status: ' \
 		    '--batch[read jobs from standard input]' \
 		    '--json-lines[read JSON]' \
+		    '--strict[exit 75 with a warning]' \
 		    '*:argument: '
 		;;
 	claim)
@@ -210,7 +211,9 @@ _idq_verb() {
 		    '--max-pending=[pending jobs]:number: ' \
 		    '--max-failed=[failed or held jobs]:number: ' \
 		    '--max-running-age=[of a running job]:duration: '
+		;;
 	plan)
+		_arguments -A '-*' $several $json \
 		    '--rate=[as if at this rate]:rate: ' \
 		    '-n[at most]:number: '
 		;;

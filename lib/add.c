@@ -80,6 +80,7 @@ fill_result(struct idq_added *r, const struct job *j, int64_t now)
 	r->since = p->since;
 	r->due = p->due;
 	r->release = p->release;
+	r->paced = strncmp(p->path, "paced/", 6) == 0;
 }
 
 /* What of the two requests differs. */

@@ -261,6 +261,7 @@ struct idq_added {
 	int64_t		unstarted;		/* of a new job that is due: the
 						   first add since the last
 						   start of any; else 0 */
+	bool		paced;			/* behind others of its group */
 	bool		args_differ;		/* in a mismatch */
 	bool		payload_differs;
 	int		code;			/* sysexits, of an error */

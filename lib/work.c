@@ -507,9 +507,12 @@ idq_work(struct idq *const *qs, size_t n, const struct idq_work *opt)
 	struct worker w = { .opt = opt, .sigfd = -1 };
 
 	for (size_t i = 0; i < n; i++)
-		if (may_choose(qs[i], opt) == -1)
-			return idq_error(qs[0], qs[i]->code, "%s",
-			    qs[i]->msg);
+		if (may_choose(qs[i], opt) == -1) {
+			if (i > 0)
+				idq_error(qs[0], qs[i]->code, "%s",
+				    qs[i]->msg);
+			return -1;
+		}
 	if (serve(&w, qs, n) == 1) {
 		if (start_up(&w, qs[0]) == -1)
 			keep_error(&w, qs[0]);

@@ -104,7 +104,7 @@ reap() {
 		is "$(state_of "$key")" 'done'
 	done
 	is "$(state_of later)" wait
-	is "$(files new cur tmp asked run | sort)" $'run/single\nrun/worker'
+	is "$(files new cur tmp asked run | sort)" $'run/single\nrun/times\nrun/worker'
 }
 
 @test "work: --drain with nothing due ends at once" {
