@@ -39,6 +39,7 @@ LIB_SRCS = \
 	lib/file.c \
 	lib/find.c \
 	lib/finish.c \
+	lib/follow.c \
 	lib/fsck.c \
 	lib/holder.c \
 	lib/jobfile.c \

@@ -337,6 +337,26 @@ void	 idq_log_write(struct idq *, const struct idq_job *, int64_t at,
 void	 idq_log_line(struct idq *, const struct job *);	/* its last */
 int	 idq_log_newest(struct idq *, int64_t *at);	/* 1, 0 none, -1 */
 
+/* A file of log/, and how far it was read. */
+struct logfile {
+	char	*name;
+	dev_t	 dev;			/* of a follower */
+	ino_t	 ino;
+	off_t	 off;
+	bool	 bad;			/* cannot be read */
+	bool	 skip;			/* has nothing new */
+};
+struct logfiles {
+	struct logfile	*v;		/* by name, which is by day */
+	size_t		 n;
+};
+/* Those from the day of SINCE on; dev and ino are not set. */
+int	 idq_logfiles_find(struct idq *, int64_t since, struct logfiles *);
+void	 idq_logfiles_free(struct logfiles *);
+/* Their whole lines behind OFF, which moves on: 0, 1 stopped by EACH, -1. */
+int	 idq_logfiles_read(struct idq *, struct logfiles *, int64_t since,
+	    int (*each)(void *, const struct idq_event *), void *arg);
+
 /* dups.c */
 int	 idq_dups_add(struct idq *, const char *hash, const char *id,
 	    int64_t now);
