@@ -86,6 +86,11 @@ CMD_SRCS = \
 	cmd/idq.c \
 	cmd/input.c \
 	cmd/jsonline.c \
+	cmd/logcount.c \
+	cmd/logdups.c \
+	cmd/logfilter.c \
+	cmd/logfollow.c \
+	cmd/logline.c \
 	cmd/operate.c \
 	cmd/opt.c \
 	cmd/out.c \

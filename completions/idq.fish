@@ -7,7 +7,8 @@
 function __idq_parse
     set -l valued -q -k -g -E -s -n -j --per --at --in --ttl --not-after \
         --keep --attempts --on-crash --reuse --payload --lease --exit \
-        --timeout --field --since --older
+        --timeout --field --since --older --until --event --group --key \
+        --count-by --min
     set -l verb ''
     set -l operands 0
     set -l skip 0
@@ -92,6 +93,13 @@ function __idq_states
     set -l before (string replace -rf '[^,]*$' '' -- (commandline -ct))
     printf "$before%s\n" waiting pending running held done failed cancelled \
         expired all unfinished
+end
+
+function __idq_events
+    set -l before (string replace -rf '[^,]*$' '' -- (commandline -ct))
+    printf "$before%s\n" added mismatch claimed renewed done failed later \
+        released interrupted held retried cancelled expired forgotten lost \
+        purged duplicate
 end
 
 # The keys on which the verb can act.
@@ -214,7 +222,17 @@ complete -c idq -n '__idq_verb show' -l field -x -d 'only this field' \
     attempts claims dups lastdup since lease release token pid path keep run
     on-crash last'
 complete -c idq -n '__idq_verb show' -s 0 -d 'end values with NUL'
+complete -c idq -n '__idq_verb log' -s f -d follow
 complete -c idq -n '__idq_verb log' -l since -x -d from
+complete -c idq -n '__idq_verb log' -l until -x -d before
+complete -c idq -n '__idq_verb log' -l event -x -a '(__idq_events)' \
+    -d 'only these events'
+complete -c idq -n '__idq_verb log' -s g -l group -x -a '(__idq_groups)' \
+    -d group
+complete -c idq -n '__idq_verb log' -l key -x -d 'only keys like'
+complete -c idq -n '__idq_verb log' -l count-by -x \
+    -a 'key group event hour' -d 'count by'
+complete -c idq -n '__idq_verb log' -l min -x -d 'counted so often'
 complete -c idq -n '__idq_verb cancel' -l kill -d 'end a running command'
 complete -c idq -n '__idq_verb purge' -l older -x -d 'ended so long ago'
 
