@@ -42,6 +42,7 @@ LIB_SRCS = \
 	lib/find.c \
 	lib/finish.c \
 	lib/first.c \
+	lib/follow.c \
 	lib/fsck.c \
 	lib/holder.c \
 	lib/jobfile.c \
@@ -104,6 +105,11 @@ CMD_SRCS = \
 	cmd/idq.c \
 	cmd/input.c \
 	cmd/jsonline.c \
+	cmd/logcount.c \
+	cmd/logdups.c \
+	cmd/logfilter.c \
+	cmd/logfollow.c \
+	cmd/logline.c \
 	cmd/operate.c \
 	cmd/opt.c \
 	cmd/out.c \

@@ -1,126 +1,54 @@
 /* SPDX-License-Identifier: ISC */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cmd.h"
-
-#define HASH_SHOWN	12
-
-static const char *const heads[] = { "WHEN", "EVENT", "JOB", "DETAILS",
-    "GROUP", "KEY" };
+#include "log.h"
 
 /* A key whose lines are wanted. */
 struct want {
 	char		*ref;
 	char		 hash[IDQ_HASH_LEN + 1];	/* or a prefix */
 	bool		 seen;
-	struct idq_job	*job;		/* NULL: not in the queue any more */
-};
-
-/* A suppressed duplicate, which the log itself does not have. */
-struct dup {
-	int64_t		 at;
-	size_t		 want;
 };
 
 struct log {
 	struct idq	*q;
-	int64_t		 since;
+	struct log_filter filter;
+	struct log_counts counts;
+	struct log_dups	 dups;
 	bool		 json;
+	bool		 follow;
 	struct table	 table;
 	struct want	*wants;
 	size_t		 nwants;
-	struct dup	*dups;
-	size_t		 ndups;
-	size_t		 next;		/* duplicate to print */
+	int		 status;	/* of duplicates that were not read */
 };
 
-static int64_t
-since_value(const char *s)
-{
-	int64_t now = idq_now(), t;
-
-	if (idq_duration_parse(s, &t) == 0)
-		return t < now ? now - t : 0;
-	t = time_value("--since", s, true);
-	/* A time of the day is the last one. */
-	if (strlen(s) == 5 && s[2] == ':' && t > now)
-		t -= IDQ_DAY;
-	return t;
-}
-
 static void
-print_row(struct log *l, const struct idq_event *e)
+print(void *arg, const struct idq_event *e)
 {
-	struct table *t = &l->table;
-	char when[TIME_SIZE], job[IDQ_TOKEN_LEN + 1] = "-";
-	char *detail = t->tty ? local_stamps(e->detail) : NULL;
+	struct log *l = arg;
 
-	if (*e->hash != '\0' && t->tty)
-		snprintf(job, sizeof(job), ":%.*s", HASH_SHOWN, e->hash);
-	else if (*e->hash != '\0')
-		snprintf(job, sizeof(job), "%s.%s.%" PRIu32, e->hash, e->id,
-		    e->n);
-	table_cell(t, time_text(e->at, t->tty, when));
-	table_cell(t, e->name);
-	table_cell(t, job);
-	table_cell(t, detail != NULL ? detail : e->detail);
-	table_cell(t, e->group);
-	table_cell(t, e->key);
-	free(detail);
-}
-
-static json_t *
-text_or_null(const char *s)
-{
-	return *s != '\0' ? json_text(s) : json_null();
-}
-
-static void
-print_object(const struct idq_event *e)
-{
-	json_t *o = json_object();
-
-	json_object_set_new(o, "at", json_time(e->at));
-	json_object_set_new(o, "event", json_text(e->name));
-	json_object_set_new(o, "hash", text_or_null(e->hash));
-	json_object_set_new(o, "id", text_or_null(e->id));
-	json_object_set_new(o, "n", json_integer(e->n));
-	json_object_set_new(o, "details", json_text(e->detail));
-	json_object_set_new(o, "group", text_or_null(e->group));
-	json_object_set_new(o, "key", text_or_null(e->key));
-	print_json(o);
-}
-
-static void
-print(struct log *l, const struct idq_event *e)
-{
-	if (l->json)
-		print_object(e);
+	if (l->counts.by != BY_NONE)
+		log_count(&l->counts, e);
+	else if (l->json)
+		log_print_object(e);
 	else
-		print_row(l, e);
+		log_print_row(&l->table, e);
 }
 
 static void
 print_dups(struct log *l, int64_t before)
 {
-	for (; l->next < l->ndups && l->dups[l->next].at < before; l->next++) {
-		const struct dup *d = &l->dups[l->next];
-		const struct idq_job *j = l->wants[d->want].job;
-		struct idq_event e = {
-			.at = d->at, .name = "duplicate", .hash = j->hash,
-			.id = j->id, .detail = "",
-			.group = j->group != NULL ? j->group : "",
-			.key = j->key
-		};
+	struct idq_event e;
 
+	while (log_dups_next(&l->dups, before, &e))
 		print(l, &e);
-	}
 }
 
+/* Whether it is about one of the keys, if there are any. */
 static bool
-is_wanted(struct log *l, const char *hash)
+is_named(struct log *l, const char *hash)
 {
 	bool found = l->nwants == 0;
 
@@ -131,44 +59,51 @@ is_wanted(struct log *l, const char *hash)
 	return found;
 }
 
+static bool
+wants(void *arg, const struct idq_event *e)
+{
+	struct log *l = arg;
+
+	return is_named(l, e->hash) && log_match(&l->filter, e);
+}
+
 static int
 each_event(void *arg, const struct idq_event *e)
 {
 	struct log *l = arg;
 
-	if (!is_wanted(l, e->hash))
+	/* By days: within one, a line may be a little too early. */
+	if (e->at / IDQ_DAY > l->filter.until / IDQ_DAY)
+		return 1;
+	if (!wants(l, e))
 		return 0;
 	print_dups(l, e->at);
 	print(l, e);
 	return ferror(stdout);
 }
 
-static void
-keep_dup(void *arg, int64_t at)
+/* Counting needs no order, and then they are not kept. */
+static int
+add_dups(void *arg, struct idq_job *j)
 {
 	struct log *l = arg;
-	struct dup *more;
 
-	if (at < l->since)
-		return;
-	/* In steps of powers of two. */
-	if ((l->ndups & (l->ndups - 1)) == 0) {
-		more = reallocarray(l->dups, l->ndups != 0 ? 2 * l->ndups : 1,
-		    sizeof(*more));
-		if (more == NULL)
-			exit(complain_memory());
-		l->dups = more;
-	}
-	l->dups[l->ndups].at = at;
-	l->dups[l->ndups++].want = l->nwants - 1;
+	if (log_dups_add(&l->dups, l->q, j) == -1)
+		l->status = complain_queue(l->q, j->key);
+	if (l->counts.by == BY_NONE)
+		return 0;
+	print_dups(l, INT64_MAX);
+	log_dups_clear(&l->dups);
+	return 0;
 }
 
-static int
-by_time(const void *a, const void *b)
+/* Without keys they are all read, which has to be asked for. */
+static bool
+wants_dups(const struct log *l, bool named)
 {
-	const struct dup *x = a, *y = b;
-
-	return (x->at > y->at) - (x->at < y->at);
+	if (l->follow || (l->filter.events == 0 && !named))
+		return false;
+	return l->filter.events == 0 || log_names(&l->filter, LOG_DUPLICATE);
 }
 
 static struct want *
@@ -187,29 +122,39 @@ new_want(struct log *l, const char *ref)
 }
 
 /* The log may still know what the queue has forgotten. */
+static void
+hash_of(const char *ref, int flags, char hash[IDQ_HASH_LEN + 1])
+{
+	if (!(flags & IDQ_REF_KEY) && idq_is_token(ref))
+		strlcpy(hash, ref, IDQ_HASH_LEN + 1);
+	else if (!(flags & IDQ_REF_KEY) && *ref == ':')
+		strlcpy(hash, ref + 1, IDQ_HASH_LEN + 1);
+	else
+		idq_key_hash(ref, strlen(ref), hash);
+}
+
 static int
 want(void *arg, const char *ref, int flags)
 {
 	struct log *l = arg;
 	struct idq_job *j;
 	struct want *w;
+	bool again;
 	int r = idq_find(l->q, ref, flags, &j);
 
 	if (r == -1)
 		return complain_queue(l->q, ref);
+	again = r == 1 && l->nwants > 0 && is_named(l, j->hash);
 	w = new_want(l, ref);
-	if (r == 1) {
-		w->job = j;
-		w->seen = true;
-		strlcpy(w->hash, j->hash, sizeof(w->hash));
-		if (idq_dups_each(l->q, j, keep_dup, l) == -1)
-			return complain_queue(l->q, ref);
-	} else if (!(flags & IDQ_REF_KEY) && idq_is_token(ref))
-		strlcpy(w->hash, ref, sizeof(w->hash));
-	else if (!(flags & IDQ_REF_KEY) && *ref == ':')
-		strlcpy(w->hash, ref + 1, sizeof(w->hash));
-	else
-		idq_key_hash(ref, strlen(ref), w->hash);
+	if (r == 0) {
+		hash_of(ref, flags, w->hash);
+		return 0;
+	}
+	w->seen = true;
+	strlcpy(w->hash, j->hash, sizeof(w->hash));
+	if (!again && wants_dups(l, true))
+		add_dups(l, j);
+	idq_job_free(j);
 	return 0;
 }
 
@@ -232,49 +177,157 @@ print_log(struct log *l)
 {
 	int status = 0;
 
-	if (l->ndups > 0)
-		qsort(l->dups, l->ndups, sizeof(*l->dups), by_time);
-	table_init(&l->table, heads, NITEMS(heads), 1);
-	if (idq_log(l->q, l->since, each_event, l) == -1)
+	if (l->nwants == 0 && wants_dups(l, false) &&
+	    idq_dups_jobs(l->q, add_dups, l) == -1)
+		status = complain_queue(l->q, NULL);
+	log_dups_sort(&l->dups);
+	if (idq_log(l->q, l->filter.since > 0 ? l->filter.since : 0,
+	    each_event, l) == -1)
 		status = complain_queue(l->q, NULL);
 	print_dups(l, INT64_MAX);
+	if (l->counts.by != BY_NONE)
+		log_counts_print(&l->counts, l->json);
 	table_end(&l->table);
-	return status != 0 ? status : unseen(l);
+	return status != 0 ? status : l->status != 0 ? l->status : unseen(l);
+}
+
+static void
+flush_table(void *arg)
+{
+	struct log *l = arg;
+
+	table_end(&l->table);
+}
+
+static int
+tell(struct log *l)
+{
+	const struct log_follow to = { wants, print, flush_table, l };
+
+	log_table(&l->table);
+	return l->follow ? log_follow(l->q, l->filter.since, &to) :
+	    print_log(l);
 }
 
 static void
 free_wants(struct log *l)
 {
-	for (size_t i = 0; i < l->nwants; i++) {
+	for (size_t i = 0; i < l->nwants; i++)
 		free(l->wants[i].ref);
-		idq_job_free(l->wants[i].job);
-	}
 	free(l->wants);
-	free(l->dups);
+	log_dups_clear(&l->dups);
 }
 
-int
-cmd_log(int argc, char **argv)
+/* What was given for --since and --until, NULL if nothing was. */
+struct range {
+	const char	*since;
+	const char	*until;
+};
+
+static void
+check_range(const struct log_filter *f, const struct range *given)
+{
+	char since[TIME_SIZE], until[TIME_SIZE];
+	const bool local = stderr_on_terminal();
+
+	if (given->since == NULL || given->until == NULL ||
+	    f->until >= f->since)
+		return;
+	usage_error("--until %s: is %s, before --since %s, which is %s",
+	    given->until, time_text(f->until, local, until), given->since,
+	    time_text(f->since, local, since));
+}
+
+static void
+check_options(const struct log *l, const struct range *given)
+{
+	check_range(&l->filter, given);
+	if (l->counts.by == BY_NONE && l->counts.min != 0)
+		usage_error("--min: goes with --count-by");
+	if (!l->follow)
+		return;
+	if (given->until != NULL)
+		usage_error("-f: does not go with --until");
+	if (l->counts.by != BY_NONE)
+		usage_error("-f: does not go with --count-by");
+	if (log_names(&l->filter, LOG_DUPLICATE))
+		usage_error("-f: does not go with --event " LOG_DUPLICATE
+		    ", which the log does not have");
+}
+
+static bool
+filter_option(struct log_filter *f, struct range *given, int c)
+{
+	switch (c) {
+	case OPT_SINCE:
+		given->since = optarg;
+		f->since = log_when("--since", optarg);
+		return true;
+	case OPT_UNTIL:
+		given->until = optarg;
+		f->until = log_when("--until", optarg);
+		return true;
+	case OPT_EVENT:
+		f->events = log_events(optarg);
+		return true;
+	case 'g':
+		f->group = group_value("-g", optarg);
+		return true;
+	case OPT_GLOB:
+		f->glob = optarg;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void
+options(struct log *l, struct key_opts *key, int argc, char **argv)
 {
 	static const struct opt opts[] = {
 		OPT_KEY,
 		{ OPT_SINCE, "since", "WHEN",
 		    "from a time on, or from a duration ago" },
+		{ OPT_UNTIL, "until", "WHEN", "before that" },
+		{ OPT_EVENT, "event", "EVENT,...", "only these events" },
+		{ 'g', "group", "GROUP", "only this group" },
+		{ OPT_GLOB, "key", "PATTERN",
+		    "only keys that match, as in a shell" },
+		{ 'f', NULL, NULL, "the last lines, then what comes" },
+		{ OPT_COUNT_BY, "count-by", "WHAT",
+		    "count by key, group, event or hour" },
+		{ OPT_MIN, "min", "N", "only what is counted so often" },
 		{ OPT_JSON, "json", NULL, "an object a line" },
 		OPT_END
 	};
-	struct key_opts key = { .n = 0 };
-	struct log l = { .since = 0 };
-	int c, status, r;
+	struct range given = { NULL, NULL };
+	int c;
 
-	while ((c = next_option(opts, argc, argv)) != 0) {
-		if (c == OPT_SINCE)
-			l.since = since_value(optarg);
+	while ((c = next_option(opts, argc, argv)) != 0)
+		if (c == 'f')
+			l->follow = true;
+		else if (c == OPT_COUNT_BY)
+			l->counts.by = log_by_value(optarg);
+		else if (c == OPT_MIN)
+			l->counts.min = number_value("--min", optarg, 1,
+			    INT64_MAX);
 		else if (c == OPT_JSON)
-			l.json = true;
-		else
-			key_option(&key, c);
-	}
+			l->json = true;
+		else if (!filter_option(&l->filter, &given, c))
+			key_option(key, c);
+	check_options(l, &given);
+}
+
+int
+cmd_log(int argc, char **argv)
+{
+	struct key_opts key = { .n = 0 };
+	struct log l = { .filter = { .since = -1, .until = INT64_MAX },
+	    .counts = { .by = BY_NONE } };
+	int status, r;
+
+	l.dups.filter = &l.filter;
+	options(&l, &key, argc, argv);
 	operands(&argc, &argv, 0, -1, "key");
 	if (argc > 0 || key.n > 0 || key.per != NULL)
 		check_refs(&key, argc, argv);
@@ -283,7 +336,7 @@ cmd_log(int argc, char **argv)
 	status = each_ref(&key, argc, argv, want, &l);
 	/* A list that names nothing must not print all. */
 	if (l.nwants > 0 || (argc == 0 && key.n == 0)) {
-		r = print_log(&l);
+		r = tell(&l);
 		status = r > status ? r : status;
 	}
 	free_wants(&l);

@@ -39,7 +39,7 @@ static const struct verb verbs[] = {
 	    "all about a job" },
 	{ "cat", cmd_cat, "KEY...",
 	    "the payload of a job" },
-	{ "log", cmd_log, "[--since WHEN] [--json] [KEY...]",
+	{ "log", cmd_log, "[options] [KEY...]",
 	    "what happened in the queue" },
 	{ "stats", cmd_stats, "[--by group] [--json]\n"
 	    "--prometheus [-o FILE]",

@@ -26,13 +26,16 @@ _idq_options() {
 	ls) own='-s= -g= -n= --json' ;;
 	show) own="$job --field= -0 --json --output --attempt=" ;;
 	cat) own=$job ;;
-	log) own="$job --since= --json" ;;
 	stats) own='--by= --json --prometheus -o= --all' ;;
 	check)
 		own='--max-age= --max-idle= --max-pending= --max-failed='
 		own+=' --max-running-age= --all'
 		;;
 	plan) own='--rate= -n= --json --all' ;;
+	log)
+		own="$job -f --since= --until= --event= -g= --group= --key="
+		own+=' --count-by= --min= --json'
+		;;
 	key) own=$job ;;
 	cancel) own="$job --kill -v" ;;
 	forget) own="$job -v" ;;
@@ -120,8 +123,19 @@ _idq_value() {
 		*) _idq_keys "$2" ;;
 		esac
 		;;
-	-g) _idq_reply < <(_idq_jobs 7 all | grep -vx -- - | sort -u) ;;
+	-g | --group)
+		_idq_reply < <(_idq_jobs 7 all | grep -vx -- - | sort -u)
+		;;
 	--per) _idq_choice hour day week month year ;;
+	--event)
+		[[ $cur != *,* ]] || before=${cur%,*},
+		_idq_choice "$before"{added,mismatch,claimed,renewed,'done'} \
+		    "$before"{failed,later,released,interrupted,held} \
+		    "$before"{retried,cancelled,expired,forgotten,lost} \
+		    "$before"{paused,resumed,purged,duplicate}
+		compopt -o nospace 2>/dev/null
+		;;
+	--count-by) _idq_choice key group event hour ;;
 	--on-crash) _idq_choice retry hold ;;
 	--reuse) _idq_choice failed final ;;
 	--keep) _idq_choice forever ;;

@@ -8,6 +8,7 @@ function __idq_parse
     set -l valued -q -k -g -E -s -n -j --per --at --in --ttl --not-after \
         --keep --attempts --on-crash --reuse --payload --lease --exit \
         --timeout --field --since --older --by -o --rate --attempt \
+        --until --event --group --key --count-by --min \
         --max-age --max-idle \
         --max-pending --max-failed --max-running-age
     set -l verb ''
@@ -94,6 +95,13 @@ function __idq_states
     set -l before (string replace -rf '[^,]*$' '' -- (commandline -ct))
     printf "$before%s\n" waiting pending running held done failed cancelled \
         expired all unfinished
+end
+
+function __idq_events
+    set -l before (string replace -rf '[^,]*$' '' -- (commandline -ct))
+    printf "$before%s\n" added mismatch claimed renewed done failed later \
+        released interrupted held retried cancelled expired forgotten lost \
+        paused resumed purged duplicate
 end
 
 # The keys on which the verb can act.
@@ -231,6 +239,16 @@ complete -c idq -n '__idq_verb show' -l attempt -x -d 'in this attempt'
 complete -c idq -n '__idq_verb log' -l since -x -d from
 complete -c idq -n '__idq_verb plan work' -l rate -x -d 'starts in a time'
 complete -c idq -n '__idq_verb plan' -l all -d 'all queues of the spool'
+complete -c idq -n '__idq_verb log' -s f -d follow
+complete -c idq -n '__idq_verb log' -l until -x -d before
+complete -c idq -n '__idq_verb log' -l event -x -a '(__idq_events)' \
+    -d 'only these events'
+complete -c idq -n '__idq_verb log' -s g -l group -x -a '(__idq_groups)' \
+    -d group
+complete -c idq -n '__idq_verb log' -l key -x -d 'only keys like'
+complete -c idq -n '__idq_verb log' -l count-by -x \
+    -a 'key group event hour' -d 'count by'
+complete -c idq -n '__idq_verb log' -l min -x -d 'counted so often'
 complete -c idq -n '__idq_verb cancel' -l kill -d 'end a running command'
 complete -c idq -n '__idq_verb purge' -l older -x -d 'ended so long ago'
 complete -c idq -n '__idq_verb stats check' -l all -d 'all queues of the spool'

@@ -48,6 +48,12 @@ _idq_states() {
 	    expired all unfinished
 }
 
+_idq_events() {
+	_values -s , event added mismatch claimed renewed done failed later \
+	    released interrupted held retried cancelled expired forgotten \
+	    lost paused resumed purged duplicate
+}
+
 _idq_config_values() {
 	case $words[CURRENT-1] in
 	on-crash) compadd retry hold ;;
@@ -195,7 +201,14 @@ _idq_verb() {
 		;;
 	log)
 		_arguments -A '-*' $common $key $json \
+		    '(--until --count-by --min)-f[follow]' \
 		    '--since=[from]:time or duration: ' \
+		    '(-f)--until=[before]:time or duration: ' \
+		    '--event=[only these events]:events:_idq_events' \
+		    {-g,--group=}'[only this group]:group:_idq_groups' \
+		    '--key=[only keys like]:pattern: ' \
+		    '(-f)--count-by=[count by]:what:(key group event hour)' \
+		    '(-f)--min=[counted so often]:number: ' \
 		    '*:key:_idq_keys'
 		;;
 	stats)

@@ -3,6 +3,9 @@
  * Suppressed duplicates: lines of one length, so that the size counts them.
  */
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "idq_impl.h"
@@ -101,4 +104,101 @@ idq_dups(struct idq *q, const struct idq_job *p, uint64_t *count,
     int64_t *last)
 {
 	return idq_dups_count(q, p->hash, p->id, count, last);
+}
+
+struct jobs {
+	struct idq	*q;
+	int		(*each)(void *, struct idq_job *);
+	void		*arg;
+	bool		 others;	/* some belong to no key's job */
+};
+
+/* Show the job at PATH if it is the one of N: 1 to stop, -1. */
+static int
+show(struct jobs *w, const char *path, const struct name *n)
+{
+	struct job *j = calloc(1, sizeof(*j));
+	int r;
+
+	if (j == NULL)
+		return idq_errno(w->q, "%s", w->q->path);
+	if ((r = idq_job_open(w->q, path, j)) != 1) {
+		free(j);
+		if (r == -1)
+			idq_notice(w->q, "%s", w->q->msg);
+		w->others = true;
+		return 0;
+	}
+	r = 0;
+	if (idq_job_load(w->q, j, n->hash) == -1 || !j->whole)
+		idq_notice(w->q, "%s/%s: is not whole; left alone",
+		    w->q->path, path);
+	else if (strcmp(j->pub.id, n->id) != 0)
+		w->others = true;
+	else
+		r = w->each(w->arg, &j->pub) != 0;
+	idq_job_free(&j->pub);
+	return r;
+}
+
+/* The jobs of one folder of dups/ that have their keys. */
+static int
+show_folder(struct jobs *w, const char *folder)
+{
+	char path[PATH_SIZE];
+	struct dirent *e;
+	struct name n;
+	int r = 0;
+	DIR *d;
+
+	if ((d = idq_opendir(w->q, folder)) == NULL)
+		return errno == ENOENT ? 0 :
+		    idq_errno(w->q, "%s/%s", w->q->path, folder);
+	while (r == 0 && (e = idq_readdir(d)) != NULL) {
+		if (idq_name_parse(PL_CUR, e->d_name, &n) == -1)
+			continue;
+		idq_key_path(n.hash, path);
+		r = show(w, path, &n);
+	}
+	closedir(d);
+	return r;
+}
+
+/* An expired job whose key was taken anew keeps its duplicates. */
+static int
+show_expired(void *arg, const char *folder, const struct dirent *e,
+    const struct name *n)
+{
+	struct jobs *w = arg;
+	char path[PATH_SIZE];
+	struct job j = JOB_INIT;
+	bool own = false;
+
+	idq_dups_path(n->hash, n->id, path);
+	if (faccessat(w->q->fd, path, F_OK, 0) == -1)
+		return 0;
+	if (idq_key_open(w->q, n->hash, &j) == 1) {
+		own = strcmp(j.pub.id, n->id) == 0;
+		idq_job_close(&j);
+	}
+	if (own)
+		return 0;
+	snprintf(path, sizeof(path), "%s/%.*s", folder, CUR_LEN, e->d_name);
+	return show(w, path, n);
+}
+
+int
+idq_dups_jobs(struct idq *q, int (*each)(void *, struct idq_job *), void *arg)
+{
+	struct jobs w = { q, each, arg, false };
+	char folder[PATH_SIZE];
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && i < 256; i++) {
+		snprintf(folder, sizeof(folder), "dups/%02x", i);
+		r = show_folder(&w, folder);
+	}
+	if (r == 0 && w.others)
+		r = idq_walk(q, PL_EXPIRED, show_expired, &w);
+	return r == -1 ? -1 : 0;
 }

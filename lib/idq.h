@@ -307,6 +307,13 @@ int	 idq_dups(struct idq *, const struct idq_job *, uint64_t *count,
 int	 idq_dups_each(struct idq *, const struct idq_job *,
 	    void (*each)(void *, int64_t), void *);
 
+/*
+ * Call EACH for every job that has duplicates, once, in no order.  The job is
+ * freed after the call.  EACH returns non-zero to stop.
+ */
+int	 idq_dups_jobs(struct idq *, int (*each)(void *, struct idq_job *),
+	    void *);
+
 /* A descriptor at the start of the payload; read job->length bytes. */
 int	 idq_payload(struct idq *, const struct idq_job *);
 
@@ -460,6 +467,31 @@ struct idq_event {
 /* The log from SINCE, of all hosts, by day; EACH returns non-zero to stop. */
 int	 idq_log(struct idq *, int64_t since,
 	    int (*each)(void *, const struct idq_event *), void *);
+/* The name of each event that the log can have, from 0 on; NULL at the end. */
+const char *idq_log_event(size_t);
+
+/*
+ * Follow the log.  The first read gives the lines that are there from SINCE
+ * on, as idq_log() does; each further one those that were written since,
+ * whatever their stamps, the files of a day merged.  A line is given once it
+ * is whole.  When EACH returns non-zero the read ends, and the next one goes
+ * on behind that line.  A file that was cut or replaced is read from its
+ * beginning; days and hosts may come and go.  The handle of the queue must
+ * stay open.
+ */
+struct idq_follow;
+/* *fp is to be closed with idq_follow_close(), also if it is NULL. */
+int	 idq_follow_open(struct idq *, int64_t since, struct idq_follow **fp);
+/* Let the next read be a first one, from SINCE. */
+void	 idq_follow_from(struct idq_follow *, int64_t since);
+int	 idq_follow_read(struct idq_follow *,
+	    int (*each)(void *, const struct idq_event *), void *arg);
+/*
+ * What to poll(2) for reading between two reads, and for how many milliseconds
+ * at most.  -1: inotify(7) is not to be had, and there is only the time.
+ */
+int	 idq_follow_fd(const struct idq_follow *, int *ms);
+void	 idq_follow_close(struct idq_follow *);
 
 /*
  * Claiming, by token.  EX_UNAVAILABLE (69): the token is not the job's current

@@ -424,6 +424,25 @@ void	 idq_stamp_worker(struct idq *);
 void	 idq_stamp_start(struct idq *, int64_t now);	/* a job was started */
 /* A due job was added: when the first was that no start has followed. */
 int64_t	 idq_stamp_add(struct idq *, int64_t now);
+/* A file of log/, and how far it was read. */
+struct logfile {
+	char	*name;
+	dev_t	 dev;			/* of a follower */
+	ino_t	 ino;
+	off_t	 off;
+	bool	 bad;			/* cannot be read */
+	bool	 skip;			/* has nothing new */
+};
+struct logfiles {
+	struct logfile	*v;		/* by name, which is by day */
+	size_t		 n;
+};
+/* Those from the day of SINCE on; dev and ino are not set. */
+int	 idq_logfiles_find(struct idq *, int64_t since, struct logfiles *);
+void	 idq_logfiles_free(struct logfiles *);
+/* Their whole lines behind OFF, which moves on: 0, 1 stopped by EACH, -1. */
+int	 idq_logfiles_read(struct idq *, struct logfiles *, int64_t since,
+	    int (*each)(void *, const struct idq_event *), void *arg);
 
 /* dups.c */
 int	 idq_dups_add(struct idq *, const char *hash, const char *id,

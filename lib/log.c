@@ -13,6 +13,19 @@
 
 #define LOG_LINE	2048
 
+/* Those of the trail, and these. */
+static const char *const more_events[] = { "added", "mismatch", "forgotten",
+    "lost", "paused", "resumed", "purged" };
+
+const char *
+idq_log_event(size_t i)
+{
+	if (i < EV_N)
+		return idq_event_name((enum event)i);
+	i -= EV_N;
+	return i < NITEMS(more_events) ? more_events[i] : NULL;
+}
+
 static void
 put(struct idq *q, int64_t at, const char *line, size_t len)
 {
@@ -103,30 +116,42 @@ parse(char *line, struct idq_event *e)
 	return 0;
 }
 
-struct files {
-	char	**names;
-	size_t	  n;
-};
-
 static int
 by_name(const void *a, const void *b)
 {
-	return strcmp(*(char *const *)a, *(char *const *)b);
+	const struct logfile *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
 }
 
-static void
-files_free(struct files *f)
+void
+idq_logfiles_free(struct logfiles *f)
 {
 	for (size_t i = 0; i < f->n; i++)
-		free(f->names[i]);
-	free(f->names);
+		free(f->v[i].name);
+	free(f->v);
+	memset(f, 0, sizeof(*f));
 }
 
-/* The log files from the day of SINCE on, in order. */
 static int
-files_read(struct idq *q, int64_t since, struct files *f)
+keep_file(struct logfiles *f, const char *name)
 {
-	char stamp[STAMP_SIZE], **more, day[DAY_LEN + 1];
+	struct logfile *more = reallocarray(f->v, f->n + 1, sizeof(*more));
+
+	if (more == NULL)
+		return -1;
+	f->v = more;
+	memset(&f->v[f->n], 0, sizeof(*f->v));
+	if ((f->v[f->n].name = strdup(name)) == NULL)
+		return -1;
+	f->n++;
+	return 0;
+}
+
+int
+idq_logfiles_find(struct idq *q, int64_t since, struct logfiles *f)
+{
+	char stamp[STAMP_SIZE], day[DAY_LEN + 1];
 	struct dirent *e;
 	DIR *d;
 
@@ -139,41 +164,38 @@ files_read(struct idq *q, int64_t since, struct files *f)
 		if (!idq_is_day(day) || e->d_name[DAY_LEN] != '.' ||
 		    strncmp(day, stamp, DAY_LEN) < 0)
 			continue;
-		more = reallocarray(f->names, f->n + 1, sizeof(*f->names));
-		if (more == NULL)
+		if (keep_file(f, e->d_name) == -1)
 			break;
-		f->names = more;
-		if ((f->names[f->n] = strdup(e->d_name)) == NULL)
-			break;
-		f->n++;
 	}
 	if (e != NULL || errno != 0) {
 		idq_errno(q, "%s/log", q->path);
-		files_free(f);
+		idq_logfiles_free(f);
 		closedir(d);
 		return -1;
 	}
 	closedir(d);
 	if (f->n > 1)
-		qsort(f->names, f->n, sizeof(*f->names), by_name);
+		qsort(f->v, f->n, sizeof(*f->v), by_name);
 	return 0;
 }
 
 static FILE *
-open_log(struct idq *q, const char *name)
+open_log(struct idq *q, struct logfile *file)
 {
 	char path[PATH_SIZE + 256];
 	struct stat st;
 	FILE *f;
 	int fd;
 
-	snprintf(path, sizeof(path), "log/%s", name);
+	snprintf(path, sizeof(path), "log/%s", file->name);
 	fd = openat(q->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
 	    O_NONBLOCK);
 	if (fd == -1 || fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) ||
+	    lseek(fd, file->off, SEEK_SET) == -1 ||
 	    (f = fdopen(fd, "r")) == NULL) {
 		idq_notice(q, "%s/%s: cannot be read; left alone", q->path,
 		    path);
+		file->bad = true;
 		if (fd != -1)
 			close(fd);
 		return NULL;
@@ -184,25 +206,34 @@ open_log(struct idq *q, const char *name)
 /* One line ahead of each host's file, so that a day is in order of time. */
 struct reader {
 	FILE		*f;
+	struct logfile	*file;
+	off_t		 off;		/* behind the line */
 	char		*line;
 	size_t		 cap;
 	struct idq_event e;
 };
 
+/* Whoever calls this has no more need of the line at hand. */
 static bool
 advance(struct reader *r, int64_t since)
 {
 	ssize_t n;
 
 	while (r->f != NULL && (n = getline(&r->line, &r->cap, r->f)) > 0) {
-		if (r->line[n - 1] != '\n' || strlen(r->line) != (size_t)n)
+		r->file->off = r->off;
+		if (r->line[n - 1] != '\n')
+			break;
+		r->off += n;
+		if (strlen(r->line) != (size_t)n)
 			continue;
 		r->line[n - 1] = '\0';
 		if (parse(r->line, &r->e) == 0 && r->e.at >= since)
 			return true;
 	}
-	if (r->f != NULL)
+	if (r->f != NULL) {
+		r->file->off = r->off;
 		fclose(r->f);
+	}
 	r->f = NULL;
 	return false;
 }
@@ -219,9 +250,9 @@ earliest(struct reader *rs, size_t n)
 	return best;
 }
 
-/* The files of one day, N of them, merged. */
+/* The files of one day, N of them, merged; 1 if EACH stopped it. */
 static int
-read_day(struct idq *q, char **names, size_t n, int64_t since,
+read_day(struct idq *q, struct logfile *files, size_t n, int64_t since,
     int (*each)(void *, const struct idq_event *), void *arg)
 {
 	struct reader *rs = calloc(n > 0 ? n : 1, sizeof(*rs)), *next;
@@ -230,11 +261,15 @@ read_day(struct idq *q, char **names, size_t n, int64_t since,
 	if (rs == NULL)
 		return idq_errno(q, "%s/log", q->path);
 	for (size_t i = 0; i < n; i++) {
-		rs[i].f = open_log(q, names[i]);
+		if (files[i].skip || files[i].bad)
+			continue;
+		rs[i].file = &files[i];
+		rs[i].off = files[i].off;
+		rs[i].f = open_log(q, &files[i]);
 		advance(&rs[i], since);
 	}
 	while (r == 0 && (next = earliest(rs, n)) != NULL) {
-		r = each(arg, &next->e);
+		r = each(arg, &next->e) != 0;
 		advance(next, since);
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -247,22 +282,33 @@ read_day(struct idq *q, char **names, size_t n, int64_t since,
 }
 
 int
-idq_log(struct idq *q, int64_t since,
+idq_logfiles_read(struct idq *q, struct logfiles *f, int64_t since,
     int (*each)(void *, const struct idq_event *), void *arg)
 {
-	struct files f;
 	size_t i, n;
 	int r = 0;
 
-	if (files_read(q, since, &f) == -1)
-		return -1;
-	for (i = 0; r == 0 && i < f.n; i += n) {
-		for (n = 1; i + n < f.n; n++)
-			if (strncmp(f.names[i], f.names[i + n], DAY_LEN) != 0)
+	for (i = 0; r == 0 && i < f->n; i += n) {
+		for (n = 1; i + n < f->n; n++)
+			if (strncmp(f->v[i].name, f->v[i + n].name,
+			    DAY_LEN) != 0)
 				break;
-		r = read_day(q, f.names + i, n, since, each, arg);
+		r = read_day(q, f->v + i, n, since, each, arg);
 	}
-	files_free(&f);
+	return r;
+}
+
+int
+idq_log(struct idq *q, int64_t since,
+    int (*each)(void *, const struct idq_event *), void *arg)
+{
+	struct logfiles f;
+	int r;
+
+	if (idq_logfiles_find(q, since, &f) == -1)
+		return -1;
+	r = idq_logfiles_read(q, &f, since, each, arg);
+	idq_logfiles_free(&f);
 	return r == -1 ? -1 : 0;
 }
 
@@ -279,20 +325,19 @@ keep_newest(void *arg, const struct idq_event *e)
 int
 idq_log_newest(struct idq *q, int64_t *at)
 {
-	struct files f;
+	struct logfiles f;
 	size_t first;
 	int r = 0;
 
 	*at = 0;
-	if (files_read(q, 0, &f) == -1)
+	if (idq_logfiles_find(q, 0, &f) == -1)
 		return -1;
 	for (first = f.n; first > 0; first--)
-		if (strncmp(f.names[first - 1], f.names[f.n - 1],
+		if (strncmp(f.v[first - 1].name, f.v[f.n - 1].name,
 		    DAY_LEN) != 0)
 			break;
 	if (f.n > 0)
-		r = read_day(q, f.names + first, f.n - first, 0, keep_newest,
-		    at);
-	files_free(&f);
+		r = read_day(q, f.v + first, f.n - first, 0, keep_newest, at);
+	idq_logfiles_free(&f);
 	return r == -1 ? -1 : *at != 0;
 }

@@ -50,6 +50,10 @@ fill() {
 	expect 0 $'failed\nfinal'
 	run bash_complete 'idq ls -s waiting,pe'
 	expect 0 waiting,pending
+	run bash_complete 'idq log --event added,ca'
+	expect 0 added,cancelled
+	run bash_complete 'idq log --count-by '
+	expect 0 $'event\ngroup\nhour\nkey'
 	run bash_complete 'idq show --field le'
 	expect 0 $'lease\nlength'
 	run bash_complete 'idq config sync '
@@ -91,6 +95,8 @@ fill() {
 	run bash_complete 'idq cat -q mails -k '
 	expect 0 other
 	run bash_complete 'idq ls -q calls -g '
+	expect 0 north
+	run bash_complete 'idq log -q calls --group '
 	expect 0 north
 }
 
@@ -151,6 +157,10 @@ fill() {
 	expect 0 --per=week
 	run fish_complete 'idq ls -s waiting,pe'
 	expect 0 waiting,pending
+	run fish_complete 'idq log --event added,ca'
+	expect 0 added,cancelled
+	run fish_complete 'idq log --count-by=h'
+	expect 0 --count-by=hour
 	run fish_complete 'idq config sync '
 	expect 0 $'file\nfull\noff'
 	run fish_complete 'idq work -- mkfif'

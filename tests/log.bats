@@ -244,3 +244,349 @@ expired "
 	IDQ_SPOOL=$PWD/copy run -0 --separate-stderr idq log a
 	expect 0 "$expected"
 }
+
+@test "log: --until a time, or so long ago" {
+	need faketime
+	at -3h idq add -k a
+	at -2h idq add -k b
+	at -2h idq add -k a 2>>stderr
+	idq add -k c
+	until_() {
+		idq log --until "$@" | cut -f6 | tr '\n' ' '
+	}
+	is "$(until_ 4h)" ''
+	is "$(until_ 150m)" 'a '
+	is "$(until_ 1h)" 'a b '
+	is "$(until_ 1h --since 150m)" 'b '
+	is "$(until_ 2100-01-01)" 'a b c '
+	is "$(until_ "@$(($(date +%s) - 9000))")" 'a '
+	# A time of the day is the last one.
+	is "$(until_ "$(date -d '1 minute' +%H:%M)")" ''
+	# Before it, not at it.
+	stamp=$(idq log b | cut -f1)
+	is "$(until_ "$stamp")" 'a '
+	is "$(until_ "$stamp" --since "$stamp")" ''
+	# Duplicates count as of their own time.
+	is "$(idq log --until 150m a | cut -f2)" added
+}
+
+@test "log: --until before --since, or no time, is 64" {
+	run -64 --separate-stderr idq log --since 1h --until 2h
+	is "$output" ''
+	[[ $stderr == 'idq: log: --until 2h: is 2'*', before --since 1h, which is 2'* ]]
+	run -64 --separate-stderr idq log --until yesterday
+	is "$output" ''
+	[[ $stderr == 'idq: log: --until yesterday: '* ]]
+}
+
+@test "log: --event one or several" {
+	life
+	event() {
+		idq log --event "$@" | cut -f2 | tr '\n' ' '
+	}
+	is "$(event cancelled)" 'cancelled '
+	is "$(event 'done,mismatch')" 'mismatch done done '
+	is "$(event released,claimed b)" 'claimed '
+	is "$(event lost)" ''
+	run -64 --separate-stderr idq log --event claims
+	expect 64 '' \
+	    "idq: log: --event: unknown word 'claims'; did you mean 'claimed'?"
+	run -64 --separate-stderr idq log --event claimed,
+	is "$output" ''
+}
+
+@test "log: --event knows all that is ever written" {
+	# Those of the trail, and what the library says by name.
+	written=$(sed -n '/^static const char .*events\[EV_N\]/,/^}/s/.*"\(.*\)".*/\1/p' \
+	    "$top/lib/trail.c"
+	    cat "$top"/lib/*.c | tr -d '\n\t' |
+	    grep -oE 'idq_log_write\([^;"]*"[a-z]+"' | cut -d'"' -f2)
+	[ "$(sort -u <<<"$written" | wc -l)" -ge 16 ]
+	for event in $written; do
+		run -0 --separate-stderr idq log --event "$event"
+		expect 0 ''
+	done
+}
+
+@test "log: --event duplicate tells those of all jobs in order" {
+	need faketime
+	at -1h idq add -k b --not-after @1 2>>stderr
+	idq add -k a -g one
+	at +1h idq add -k b --not-after @1 2>>stderr
+	# Its key is taken anew, but what was is told.
+	at +90m idq add -k b
+	{
+		at +2h idq add -k a
+		at +3h idq add -k b
+		at +4h idq add -k a
+	} 2>>stderr
+	run -0 --separate-stderr idq log --event duplicate
+	is "$(cut -f2 <<<"$output" | sort -u)" duplicate
+	is "$(cut -f6 <<<"$output" | tr '\n' ' ')" 'b a b a '
+	is "$(cut -f1 <<<"$output")" "$(cut -f1 <<<"$output" | sort)"
+	is "$(cut -f3 <<<"$output" | sed -n 4p)" "$(hash_of a).$(id_of a).0"
+	is "$(cut -f5 <<<"$output" | tr '\n' ' ')" ' one  one '
+	is "$(idq log --event duplicate --since 2100-01-01)" ''
+	is "$(idq log --event duplicate --until "$(date -u -d 'now 150 minutes' \
+	    +%FT%TZ)" -g one | cut -f6)" a
+	# In the midst of what the log has.
+	is "$(idq log --event duplicate,added,expired | cut -f2,6 |
+	    tr '\t\n' '= ')" 'added=b expired=b added=a duplicate=b added=b duplicate=a duplicate=b duplicate=a '
+	# Without being asked for they are not there.
+	is "$(events)" 'added expired added added '
+}
+
+@test "log: what a key has is told once, however often it is named" {
+	life
+	is "$(events a a)" "$(events a)"
+	is "$(events a ":$(hash_of a | cut -c1-8)")" "$(events a)"
+}
+
+@test "log: -g and --group, of lines and duplicates" {
+	life
+	is "$(idq log -g group | cut -f6 | sort -u)" a
+	is "$(idq log --group group | cut -f2 | head -n 1)" added
+	is "$(idq log -g group)" "$(idq log | grep '	group	')"
+	is "$(idq log -g groups)" ''
+	is "$(idq log -g group --event duplicate | cut -f2,6)" 'duplicate	a'
+	is "$(idq log -g group b)" ''
+	run -64 --separate-stderr idq log -g ''
+	is "$output" ''
+}
+
+@test "log: --key is a pattern over the whole key" {
+	for key in call/1/x call/2/x 'call/*' mail/1 ü; do
+		idq add -k "$key"
+	done
+	idq purge
+	keys() {
+		idq log --key "$@" | cut -f6 | tr '\n' ' '
+	}
+	is "$(keys 'call/*')" 'call/1/x call/2/x call/* '
+	is "$(keys '*1')" 'mail/1 '
+	is "$(keys '*/[13]*')" 'call/1/x mail/1 '
+	is "$(keys 'call/?/x')" 'call/1/x call/2/x '
+	is "$(keys 'call/\*')" 'call/* '
+	is "$(keys call)" ''
+	is "$(keys 'ü*')" 'ü '
+	# A purge has no key.
+	is "$(keys '*')" 'call/1/x call/2/x call/* mail/1 ü '
+	is "$(keys '*x' call/2/x mail/1)" 'call/2/x '
+}
+
+@test "log: --count-by key, group, event" {
+	life
+	run -0 --separate-stderr idq log --count-by key
+	expect 0 "$(idq log | cut -f6 | sort | uniq -c | sort -k1,1nr -k2 |
+	    sed 's/^ *//; s/ /\t/')"
+	run -0 --separate-stderr idq log --count-by event
+	is "$(head -n 2 <<<"$output")" $'4\tadded\n4\tclaimed'
+	run -0 --separate-stderr idq log --count-by group
+	expect 0 "$(printf '%s\t-\n%s\tgroup' \
+	    "$(idq log | grep -vc '	group	')" \
+	    "$(idq log | grep -c '	group	')" | sort -nr)"
+	# With filters and keys, which bring their duplicates along.
+	run -0 --separate-stderr idq log --count-by event a
+	is "$(grep duplicate <<<"$output")" '1	duplicate'
+	run -0 --separate-stderr idq log --count-by key --event claimed --min 3
+	expect 0 '3	a'
+	run -0 --separate-stderr idq log --count-by key --event claimed --min 4
+	expect 0 ''
+	run -0 --separate-stderr idq log --count-by key --event duplicate
+	expect 0 '1	a'
+	run -64 --separate-stderr idq log --count-by keys
+	expect 64 '' \
+	    "idq: log: --count-by: unknown word 'keys'; did you mean 'key'?"
+	run -64 --separate-stderr idq log --min 2
+	expect 64 '' 'idq: log: --min: goes with --count-by'
+	run -64 --separate-stderr idq log --count-by key --min 0
+	is "$output" ''
+}
+
+@test "log: --count-by hour, which --since takes" {
+	need faketime
+	on 2026-11-23T20:10:00Z idq add -k a
+	on 2026-11-23T20:59:59Z idq add -k b
+	on 2026-11-23T21:00:00Z idq add -k c
+	run -0 --separate-stderr env TZ=XXX-2 idq log --count-by hour
+	expect 0 $'2\t2026-11-23T20:00Z\n1\t2026-11-23T21:00Z'
+	is "$(idq log --since "$(cut -f2 <<<"${lines[1]}")" | cut -f6)" c
+	need script
+	TZ=XXX-2 run terminal 'NO_COLOR=1 idq log --count-by hour'
+	is "$output" 'COUNT  HOUR
+2      2026-11-23T22:00+0200
+1      2026-11-23T23:00+0200'
+}
+
+@test "log: --count-by with --json" {
+	idq add -k a -g g
+	idq add -k b
+	idq add -k c
+	run -0 --separate-stderr idq log --count-by group --json
+	expect 0 '{"count":2,"group":null}
+{"count":1,"group":"g"}'
+	run -0 --separate-stderr idq log --count-by key --json a
+	expect 0 '{"count":1,"key":"a"}'
+}
+
+@test "log: -f tells the last lines, then what comes" {
+	for i in {01..12}; do
+		idq add -k "$i"
+	done
+	spawn idq log -f
+	wait_for '[ "$(wc -l <spawn.out)" -ge 10 ]'
+	is "$(cut -f6 spawn.out)" "$(seq -w 3 12)"
+	idq add -k 13
+	wait_for 'grep "	13$" spawn.out'
+	idq cancel 01
+	wait_for 'grep "	cancelled	.*	01$" spawn.out'
+	is "$(cat spawn.out)" "$(idq log | tail -n 12)"
+	is "$(cat spawn.err)" ''
+}
+
+@test "log: -f finds the last lines however old they are" {
+	need faketime
+	at -400d idq add -k a
+	at -30d idq add -k b
+	at -2h idq add -k c
+	at +2d idq add -k d
+	spawn idq log -f
+	wait_for '[ "$(wc -l <spawn.out)" -ge 4 ]'
+	idq add -k e
+	wait_for 'grep "	e$" spawn.out'
+	is "$(cut -f6 spawn.out | tr '\n' ' ')" 'a b c d e '
+}
+
+@test "log: -f with filters, keys, --since and --json" {
+	need faketime
+	for i in {01..12}; do
+		at -1h idq add -k "a/$i"
+	done
+	at -2h idq add -k a/00
+	spawn idq log -f --since 90m --key 'a/*' --event added
+	wait_for '[ "$(wc -l <spawn.out)" -ge 12 ]'
+	idq cancel a/01
+	idq add -k b
+	idq add -k a/13
+	wait_for 'grep "	a/13$" spawn.out'
+	is "$(cut -f6 spawn.out)" "$(seq -f 'a/%02.0f' 13)"
+	# A key may still be to come.
+	idq log -f --json new >new.out 3>&- 4>&- &
+	spawned+=("$!")
+	idq add -k new
+	wait_for 'grep new new.out'
+	idq add -k new 2>>stderr
+	idq cancel new
+	wait_for 'grep cancelled new.out'
+	is "$(jq -r .event new.out | tr '\n' ' ')" 'added cancelled '
+}
+
+@test "log: -f waits until a line is whole" {
+	idq add -k a
+	line=$(idq log)
+	spawn idq log -f
+	wait_for '[ -s spawn.out ]'
+	printf %s "${line:0:40}" >>"$(echo "$queue"/log/*)"
+	# Another file is read meanwhile.
+	echo "${line%a}b" >"$queue/log/${line:0:10}.elsewhere"
+	wait_for 'grep "	b$" spawn.out'
+	is "$(wc -l <spawn.out)" 2
+	printf '%s\n' "${line:40:-1}c" >>"$queue/log/${line:0:10}.$(uname -n)"
+	wait_for 'grep "	c$" spawn.out'
+	is "$(cut -f6 spawn.out | tr '\n' ' ')" 'a b c '
+}
+
+@test "log: -f goes on with the next day, and with a log that is removed" {
+	need faketime
+	idq add -k a
+	spawn idq log -f
+	wait_for 'grep "	a$" spawn.out'
+	at +1d idq add -k b
+	wait_for 'grep "	b$" spawn.out'
+	rm "$queue"/log/*
+	idq add -k c
+	wait_for 'grep "	c$" spawn.out'
+	rm -r "$queue/log"
+	idq add -k d
+	wait_for 'grep "	d$" spawn.out'
+	idq add -k e
+	wait_for 'grep "	e$" spawn.out'
+	is "$(cut -f6 spawn.out | tr '\n' ' ')" 'a b c d e '
+}
+
+@test "log: -f ends with 0 when told to" {
+	for signal in INT TERM; do
+		spawn idq log -f
+		# Its handlers are there once it has told what there is.
+		idq add -k "$signal"
+		wait_for "grep $signal spawn.out"
+		kill -s "$signal" "$spawned_pid"
+		wait "$spawned_pid"
+	done
+	is "$(cat spawn.err)" ''
+}
+
+@test "log: -f ends with 0 when nobody reads it any more" {
+	idq add -k a
+	run -0 --separate-stderr timeout 10 bash -c \
+	    'idq log -f | head -n 1; exit "${PIPESTATUS[0]}"'
+	is "$(cut -f6 <<<"$output")" a
+	is "$stderr" ''
+	# While it has much to say, too.
+	line=$(idq log)
+	for _ in {1..2000}; do
+		echo "$line"
+	done >>"$(echo "$queue"/log/*)"
+	run -0 --separate-stderr timeout 10 bash -c \
+	    'idq log -f --since 1d | head -n 1; exit "${PIPESTATUS[0]}"'
+	is "$(cut -f6 <<<"$output")" a
+	is "$stderr" ''
+}
+
+@test "log: -f says when its output is lost" {
+	[ -e /dev/full ] || skip "there is no /dev/full"
+	idq add -k a
+	run -74 --separate-stderr timeout 10 sh -c 'idq log -f >/dev/full'
+	is "$stderr" 'idq: log: standard output: No space left on device'
+}
+
+@test "log: -f looks each second where there is no inotify" {
+	need strace
+	strace -o /dev/null -e trace=none true 2>>stderr ||
+	    skip "strace may not trace here"
+	idq add -k a
+	spawn strace -o strace.out -e trace=inotify_init1 \
+	    -e inject=inotify_init1:error=EMFILE idq log -f
+	wait_for 'grep "	a$" spawn.out'
+	# It outlives a killed tracer.
+	traced=$(ps -o pid= --ppid "$spawned_pid" | tr -d ' ')
+	spawned+=("$traced")
+	idq add -k b
+	wait_for 'grep "	b$" spawn.out'
+	is "$(cat spawn.err)" \
+	    'idq: log: no inotify (Too many open files): looking each second'
+	kill "$traced"
+	wait "$spawned_pid"
+}
+
+@test "log: -f on a terminal has columns, each line at once" {
+	need script
+	idq add -k a
+	mkfifo hold
+	exec 9<>hold
+	NO_COLOR=1 spawn script -qefc 'idq log -f' typed <hold 9>&-
+	wait_for 'grep -q "added .* a" typed'
+	idq add -k b
+	wait_for 'grep -q "added .* b" typed'
+	exec 9>&-
+	is "$(grep -c '^WHEN ' typed)" 1
+}
+
+@test "log: -f does not go with what has an end" {
+	run -64 --separate-stderr idq log -f --until 1h
+	expect 64 '' 'idq: log: -f: does not go with --until'
+	run -64 --separate-stderr idq log -f --count-by key
+	expect 64 '' 'idq: log: -f: does not go with --count-by'
+	run -64 --separate-stderr idq log -f --event duplicate
+	expect 64 '' 'idq: log: -f: does not go with --event duplicate, which the log does not have'
+}

@@ -278,6 +278,30 @@ reminders() {
 	done
 }
 
+@test "manual: who was rung more than once last night" {
+	need faketime
+	local_hour 9
+	idq init -q calls
+	rings() {
+		at "$1" idq add -q calls -k "$3" -g "$2"
+		at "$1" idq work -q calls --drain -- true
+	}
+	# At seven in the evening it was not night yet.
+	rings -14h 41 call/41
+	rings -11h 41 call/41/again
+	rings -10h 42 call/42
+	rings -9h 42 remind/42
+	rings -8h 43 call/43
+	rings -7h 42 call/42/again
+	rings -6h 44 call/44
+	at -6h idq forget -q calls call/44
+	rings -5h 44 call/44
+	# Asked for again is not rung again.
+	at -4h idq add -q calls -k call/43 -g 43
+	run -0 --separate-stderr sh -c "$(example rung.sh)"
+	expect 0 $'3\t42\n2\t44'
+}
+
 @test "manual: who was asked for most often" {
 	local key
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -436,6 +437,216 @@ newest(void)
 	CHECK_INT(at, INT64_C(1795572000000000));
 }
 
+static struct idq_follow *following;
+
+/* What a read of the follower gives, by the names of the events. */
+static void
+check_read(const char *want)
+{
+	char names[256] = "", *rest = seen, *line, *name;
+
+	seen[0] = '\0';
+	nseen = 0;
+	CHECK_INT(idq_follow_read(following, see, NULL), 0);
+	while ((line = strsep(&rest, "\n")) != NULL && *line != '\0') {
+		strsep(&line, " ");
+		name = strsep(&line, " ");
+		strlcat(names, name, sizeof(names));
+		strlcat(names, " ", sizeof(names));
+	}
+	CHECK_STR(names, want);
+}
+
+static void
+append(const char *path, const char *text)
+{
+	int fd = openat(q->fd, path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+	if (fd == -1 || idq_write_all(fd, text, strlen(text)) == -1)
+		err(1, "%s", path);
+	close(fd);
+}
+
+static void
+follow(int64_t since)
+{
+	start();
+	two_hosts();
+	CHECK_INT(idq_follow_open(q, since, &following), 0);
+}
+
+/* Whether the descriptor says that something was written. */
+static int
+is_woken(void)
+{
+	struct pollfd p = { .events = POLLIN };
+	int ms;
+
+	p.fd = idq_follow_fd(following, &ms);
+	return poll(&p, 1, 0);
+}
+
+static void
+followed(void)
+{
+	follow(AT);
+	check_read("h i j ");
+	check_read("");
+	CHECK_INT(is_woken(), 0);
+	append("log/2026-11-25.web1",
+	    LINE("2026-11-25T02:00:00.000000Z", "k", "1"));
+	CHECK_INT(is_woken(), 1);
+	check_read("k ");
+	CHECK_INT(is_woken(), 0);
+	/* Several at once in order, one of them on the day before. */
+	append("log/2026-11-25.web1",
+	    LINE("2026-11-25T02:00:02.000000Z", "n", "1"));
+	append("log/2026-11-25.web3",
+	    LINE("2026-11-25T02:00:01.000000Z", "m", "1"));
+	append("log/2026-11-22.web2",
+	    LINE("2026-11-22T02:00:00.000000Z", "l", "1"));
+	check_read("l m n ");
+	/* And a new day. */
+	append("log/2026-11-26.web1",
+	    LINE("2026-11-26T02:00:00.000000Z", "o", "1"));
+	CHECK_INT(is_woken(), 1);
+	check_read("o ");
+	idq_follow_from(following, AT + DAY);
+	check_read("j k m n o ");
+	check_read("");
+	idq_follow_close(following);
+}
+
+static void
+followed_torn(void)
+{
+	const char *line = LINE("2026-11-25T02:00:00.000000Z", "k", "1");
+	char half[64];
+
+	follow(AT + DAY);
+	check_read("j ");
+	strlcpy(half, line, sizeof(half));
+	append("log/2026-11-25.web1", half);
+	check_read("");
+	check_read("");
+	append("log/2026-11-25.web1", line + strlen(half));
+	check_read("k ");
+	/* Torn for good: the line behind it is lost, no other. */
+	append("log/2026-11-25.web1", half);
+	append("log/2026-11-25.web1", line);
+	append("log/2026-11-25.web1",
+	    LINE("2026-11-25T03:00:00.000000Z", "l", "1"));
+	check_read("l ");
+	idq_follow_close(following);
+}
+
+static void
+followed_stopped(void)
+{
+	follow(0);
+	for (stop_after = 1; stop_after < 4; stop_after++)
+		check_read(stop_after == 1 ? "a " : stop_after == 2 ? "b c " :
+		    "d e f ");
+	stop_after = 0;
+	check_read("g h i j ");
+	idq_follow_close(following);
+}
+
+static void
+followed_changes(void)
+{
+	follow(AT + DAY);
+	check_read("j ");
+	/* Cut. */
+	put("log/2026-11-25.web1", "");
+	check_read("");
+	append("log/2026-11-25.web1",
+	    LINE("2026-11-25T04:00:00.000000Z", "k", "1"));
+	check_read("k ");
+	/* Another file of that name, a longer one. */
+	put("log/x", LINE("2026-11-25T05:00:00.000000Z", "l", "1")
+	    LINE("2026-11-25T05:00:01.000000Z", "m", "1"));
+	CHECK_INT(renameat(q->fd, "log/x", q->fd, "log/2026-11-25.web1"), 0);
+	check_read("l m ");
+	/* Gone, as after a purge. */
+	CHECK_INT(unlinkat(q->fd, "log/2026-11-25.web1", 0), 0);
+	check_read("");
+	put("log/2026-11-25.web1",
+	    LINE("2026-11-25T06:00:00.000000Z", "n", "1"));
+	check_read("n ");
+	/* All of it gone: it is looked for again. */
+	start();
+	CHECK_INT(unlinkat(q->fd, "log", AT_REMOVEDIR), 0);
+	check_read("");
+	idq_log_write(q, NULL, AT, "purged", 0, "");
+	check_read("purged ");
+	CHECK_INT(is_woken(), 0);
+	idq_log_write(q, NULL, AT, "lost", 0, "");
+	CHECK_INT(is_woken(), 1);
+	check_read("lost ");
+	idq_follow_close(following);
+}
+
+/* How long to wait at most depends on what can wake us. */
+static void
+followed_pace(void)
+{
+	int ms;
+
+	start();
+	CHECK_INT(idq_follow_open(q, 0, &following), 0);
+	check_read("");
+	idq_follow_fd(following, &ms);
+	CHECK_INT(ms, 60000);
+	put("log/2026-11-25.elsewhere", "");
+	check_read("");
+	idq_follow_fd(following, &ms);
+	CHECK_INT(ms, 1000);
+	start();
+	CHECK_INT(unlinkat(q->fd, "log", AT_REMOVEDIR), 0);
+	check_read("");
+	idq_follow_fd(following, &ms);
+	CHECK_INT(ms, 1000);
+	idq_log_write(q, NULL, AT, "lost", 0, "");
+	idq_follow_close(following);
+}
+
+static void
+count_notice(void *arg, const char *line)
+{
+	(void)line;
+	++*(int *)arg;
+}
+
+static void
+followed_foreign(void)
+{
+	int notices = 0;
+
+	start();
+	if (mkdirat(q->fd, "log/2026-11-24.dir", 0700) == -1)
+		err(1, NULL);
+	idq_set_notice(q, count_notice, &notices);
+	CHECK_INT(idq_follow_open(q, 0, &following), 0);
+	for (int i = 0; i < 3; i++)
+		check_read("");
+	CHECK_INT(notices, 1);
+	idq_set_notice(q, NULL, NULL);
+	idq_follow_close(following);
+}
+
+static void
+event_names(void)
+{
+	size_t n = 0;
+
+	while (idq_log_event(n) != NULL)
+		n++;
+	CHECK_STR(idq_log_event(0), "claimed");
+	CHECK_STR(idq_log_event(n - 1), "purged");
+	CHECK(idq_log_event(n + 1) == NULL);
+}
+
 int
 main(void)
 {
@@ -460,6 +671,18 @@ main(void)
 	check_run("log: foreign files are left alone", foreign_files);
 	check_run("log: none at all", no_log);
 	check_run("log: the newest line", newest);
+	check_run("log: a follower gives what is new, in order", followed);
+	check_run("log: a follower waits until a line is whole",
+	    followed_torn);
+	check_run("log: a follower that was stopped goes on behind that line",
+	    followed_stopped);
+	check_run("log: a follower outlives what becomes of the files",
+	    followed_changes);
+	check_run("log: a follower looks each second where nothing wakes it",
+	    followed_pace);
+	check_run("log: a follower names what is no log once",
+	    followed_foreign);
+	check_run("log: the names of events end", event_names);
 	spool_remove(q);
 	return check_done();
 }
