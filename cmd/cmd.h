@@ -156,6 +156,7 @@ int	 each_queue_or(int flags, int (*each)(void *, struct idq *),
 /* Whether there may be more than one: then what is printed names them. */
 bool	 several_queues(void);
 const char *queue_name(const struct idq *);	/* as -q takes it */
+void	 json_queue(json_t *, const struct idq *);	/* then name it */
 
 /* refs.c: keys by -k and --per, and lists of them. */
 struct key_opts {
@@ -177,6 +178,14 @@ void	 check_refs(const struct key_opts *, int argc, char **argv);
  */
 int	 each_ref(const struct key_opts *, int argc, char **argv,
 	    int (*each)(void *, const char *ref, int flags), void *);
+/*
+ * The same for a verb that only looks: EACH gets every job that is found, in
+ * one or several queues, and the ref.
+ */
+typedef int	 look_at(void *, struct idq *, const struct idq_job *,
+	    const char *ref);
+int	 each_found(const struct key_opts *, int argc, char **argv,
+	    look_at *each, void *);
 /* The job of a ref: 0 and the job, else a status, said, and NULL. */
 int	 find_job(struct idq *, const char *ref, int flags,
 	    struct idq_job **);
@@ -203,7 +212,7 @@ struct table {
 	size_t		 colour;	/* the column with a word of it */
 	bool		 tty;
 	bool		 headed;
-	size_t		 width[8];
+	size_t		 width[10];
 	char		**cells;	/* of whole rows, and one begun */
 	size_t		 rows;
 	size_t		 col;		/* of the next cell */

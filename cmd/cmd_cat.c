@@ -38,39 +38,28 @@ copy(int fd, int64_t left, const char *key)
 }
 
 static int
-cat(void *arg, const char *ref, int flags)
+cat(void *unused, struct idq *q, const struct idq_job *j, const char *ref)
 {
-	struct idq *q = arg;
-	struct idq_job *j;
-	int status = find_job(q, ref, flags, &j), fd;
+	int fd = idq_payload(q, j), status;
 
-	if (status != 0)
-		return status;
-	if ((fd = idq_payload(q, j)) == -1)
-		status = complain_queue(q, ref);
-	else {
-		status = copy(fd, j->length, ref);
-		close(fd);
-	}
-	idq_job_free(j);
+	(void)unused;
+	if (fd == -1)
+		return complain_queue(q, ref);
+	status = copy(fd, j->length, ref);
+	close(fd);
 	return status;
 }
 
 int
 cmd_cat(int argc, char **argv)
 {
-	static const struct opt opts[] = { OPT_KEY, OPT_END };
+	static const struct opt opts[] = { OPT_KEY, OPT_END_READS };
 	struct key_opts key = { .n = 0 };
-	struct idq *q;
-	int c, status;
+	int c;
 
 	while ((c = next_option(opts, argc, argv)) != 0)
 		key_option(&key, c);
 	operands(&argc, &argv, 0, -1, "key");
 	check_refs(&key, argc, argv);
-	if ((status = open_queue(&q, "default", IDQ_READ)) != 0)
-		return status;
-	status = each_ref(&key, argc, argv, cat, q);
-	idq_close(q);
-	return status;
+	return each_found(&key, argc, argv, cat, NULL);
 }

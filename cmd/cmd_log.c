@@ -32,9 +32,9 @@ print(void *arg, const struct idq_event *e)
 	if (l->counts.by != BY_NONE)
 		log_count(&l->counts, e);
 	else if (l->json)
-		log_print_object(e);
+		log_print_object(l->q, e);
 	else
-		log_print_row(&l->table, e);
+		log_print_row(&l->table, l->q, e);
 }
 
 static void
@@ -158,12 +158,13 @@ want(void *arg, const char *ref, int flags)
 	return 0;
 }
 
+/* Of several queues, one may know it and another not. */
 static int
 unseen(const struct log *l)
 {
 	int status = 0;
 
-	for (size_t i = 0; i < l->nwants; i++)
+	for (size_t i = 0; i < l->nwants && !several_queues(); i++)
 		if (!l->wants[i].seen) {
 			complain("%s: no such job in %s, nor in its log",
 			    l->wants[i].ref, idq_queue_dir(l->q));
@@ -185,9 +186,6 @@ print_log(struct log *l)
 	    each_event, l) == -1)
 		status = complain_queue(l->q, NULL);
 	print_dups(l, INT64_MAX);
-	if (l->counts.by != BY_NONE)
-		log_counts_print(&l->counts, l->json);
-	table_end(&l->table);
 	return status != 0 ? status : l->status != 0 ? l->status : unseen(l);
 }
 
@@ -204,7 +202,6 @@ tell(struct log *l)
 {
 	const struct log_follow to = { wants, print, flush_table, l };
 
-	log_table(&l->table);
 	return l->follow ? log_follow(l->q, l->filter.since, &to) :
 	    print_log(l);
 }
@@ -298,7 +295,7 @@ options(struct log *l, struct key_opts *key, int argc, char **argv)
 		    "count by key, group, event or hour" },
 		{ OPT_MIN, "min", "N", "only what is counted so often" },
 		{ OPT_JSON, "json", NULL, "an object a line" },
-		OPT_END
+		OPT_END_READS
 	};
 	struct range given = { NULL, NULL };
 	int c;
@@ -318,28 +315,68 @@ options(struct log *l, struct key_opts *key, int argc, char **argv)
 	check_options(l, &given);
 }
 
+/* What is to be told of each queue. */
+struct told {
+	struct log	*l;
+	const struct key_opts *key;
+	int		 argc;
+	char		**argv;
+};
+
+static int
+in_queue(void *arg, struct idq *q)
+{
+	const struct told *t = arg;
+	struct log *l = t->l;
+	int status, r;
+
+	l->q = q;
+	l->nwants = 0;
+	l->wants = NULL;
+	status = each_ref(t->key, t->argc, t->argv, want, l);
+	/* A list that names nothing must not print all. */
+	if (l->nwants > 0 || (t->argc == 0 && t->key->n == 0)) {
+		r = tell(l);
+		status = r > status ? r : status;
+	}
+	free_wants(l);
+	l->dups = (struct log_dups){ .filter = &l->filter };
+	return status;
+}
+
+static void
+check_several(const struct log *l, int argc, char **argv)
+{
+	if (!several_queues())
+		return;
+	if (l->follow)
+		usage_error("-f: follows one queue");
+	for (int i = 0; i < argc; i++)
+		if (strcmp(argv[i], "-") == 0)
+			usage_error("-: goes with one queue");
+}
+
 int
 cmd_log(int argc, char **argv)
 {
 	struct key_opts key = { .n = 0 };
 	struct log l = { .filter = { .since = -1, .until = INT64_MAX },
 	    .counts = { .by = BY_NONE } };
-	int status, r;
+	struct told t = { &l, &key, 0, NULL };
+	int status;
 
 	l.dups.filter = &l.filter;
 	options(&l, &key, argc, argv);
 	operands(&argc, &argv, 0, -1, "key");
 	if (argc > 0 || key.n > 0 || key.per != NULL)
 		check_refs(&key, argc, argv);
-	if ((status = open_queue(&l.q, "default", IDQ_READ)) != 0)
-		return status;
-	status = each_ref(&key, argc, argv, want, &l);
-	/* A list that names nothing must not print all. */
-	if (l.nwants > 0 || (argc == 0 && key.n == 0)) {
-		r = tell(&l);
-		status = r > status ? r : status;
-	}
-	free_wants(&l);
-	idq_close(l.q);
+	check_several(&l, argc, argv);
+	t.argc = argc;
+	t.argv = argv;
+	log_table(&l.table);
+	status = each_queue(IDQ_READ, in_queue, &t);
+	if (l.counts.by != BY_NONE)
+		log_counts_print(&l.counts, l.json);
+	table_end(&l.table);
 	return status;
 }

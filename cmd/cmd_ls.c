@@ -10,7 +10,7 @@
 #define ALL		((1u << IDQ_NSTATES) - 1)
 #define HASH_SHOWN	12
 
-static const char *const heads[] = { "STATE", "JOB", "WHEN", "TRIES", "DUPS",
+static const char *const heads[] = { "QUEUE", "STATE", "JOB", "WHEN", "TRIES", "DUPS",
     "LAST DUP", "GROUP", "KEY" };
 
 struct ls {
@@ -68,6 +68,8 @@ print_row(struct ls *ls, const struct idq_job *j, uint64_t dups, int64_t last)
 	struct table *t = &ls->table;
 	char buf[TIME_SIZE], job[IDQ_HASH_LEN + 2];
 
+	if (several_queues())
+		table_cell(t, queue_name(ls->q));
 	table_cell(t, idq_state_name(j->state));
 	snprintf(job, sizeof(job), t->tty ? ":%.*s" : "%.*s",
 	    t->tty ? HASH_SHOWN : IDQ_HASH_LEN, j->hash);
@@ -83,10 +85,12 @@ print_row(struct ls *ls, const struct idq_job *j, uint64_t dups, int64_t last)
 }
 
 static void
-print_object(const struct idq_job *j, uint64_t dups, int64_t last)
+print_object(const struct ls *ls, const struct idq_job *j, uint64_t dups,
+    int64_t last)
 {
 	json_t *o = json_object();
 
+	json_queue(o, ls->q);
 	json_object_set_new(o, "state",
 	    json_string(idq_state_name(j->state)));
 	json_object_set_new(o, "hash", json_string(j->hash));
@@ -114,7 +118,7 @@ each(void *arg, struct idq_job *j)
 	if (idq_dups(ls->q, j, &dups, &last) == -1)
 		complain_queue(ls->q, j->key);
 	if (ls->json)
-		print_object(j, dups, last);
+		print_object(ls, j, dups, last);
 	else
 		print_row(ls, j, dups, last);
 	/* Whoever reads us may have had enough. */
@@ -122,15 +126,14 @@ each(void *arg, struct idq_job *j)
 }
 
 static int
-list(struct ls *ls)
+list(void *arg, struct idq *q)
 {
-	int status = 0;
+	struct ls *ls = arg;
 
-	table_init(&ls->table, heads, NITEMS(heads), 0);
-	if (idq_list(ls->q, ls->states, each, ls) == -1)
-		status = complain_queue(ls->q, NULL);
-	table_end(&ls->table);
-	return status;
+	ls->q = q;
+	if (ls->left == 0 || idq_list(q, ls->states, each, ls) != -1)
+		return 0;
+	return complain_queue(q, NULL);
 }
 
 int
@@ -142,10 +145,11 @@ cmd_ls(int argc, char **argv)
 		{ 'g', NULL, "GROUP", "only this group" },
 		{ 'n', NULL, "N", "at most so many" },
 		{ OPT_JSON, "json", NULL, "an object a line" },
-		OPT_END
+		OPT_END_READS
 	};
 	struct ls ls = { .states = UNFINISHED | 1u << IDQ_FAILED, .left = -1 };
 	int c, status;
+	size_t skip;
 
 	while ((c = next_option(opts, argc, argv)) != 0) {
 		if (c == 's')
@@ -158,9 +162,9 @@ cmd_ls(int argc, char **argv)
 			ls.json = true;
 	}
 	operands(&argc, &argv, 0, 0, "");
-	if ((status = open_queue(&ls.q, "default", IDQ_READ)) != 0)
-		return status;
-	status = list(&ls);
-	idq_close(ls.q);
+	skip = !several_queues();
+	table_init(&ls.table, heads + skip, NITEMS(heads) - skip, !skip);
+	status = each_queue(IDQ_READ, list, &ls);
+	table_end(&ls.table);
 	return status;
 }

@@ -24,12 +24,15 @@ print(struct show *s, const struct idq_job *j)
 	if (s->json) {
 		if ((o = job_json(s->q, j)) == NULL)
 			return idq_errcode(s->q);
+		json_queue(o, s->q);
 		print_json(o);
 		return 0;
 	}
 	if (s->begun)
 		putchar('\n');
 	s->begun = true;
+	if (several_queues())
+		printf("queue:       %s\n", queue_name(s->q));
 	return print_fields(s->q, j);
 }
 
@@ -54,17 +57,12 @@ print_output(struct show *s, const struct idq_job *j, const char *ref)
 }
 
 static int
-show(void *arg, const char *ref, int flags)
+show(void *arg, struct idq *q, const struct idq_job *j, const char *ref)
 {
 	struct show *s = arg;
-	struct idq_job *j;
-	int status = find_job(s->q, ref, flags, &j);
 
-	if (status != 0)
-		return status;
-	status = s->output ? print_output(s, j, ref) : print(s, j);
-	idq_job_free(j);
-	return status;
+	s->q = q;
+	return s->output ? print_output(s, j, ref) : print(s, j);
 }
 
 int
@@ -77,11 +75,11 @@ cmd_show(int argc, char **argv)
 		{ OPT_JSON, "json", NULL, "an object a line" },
 		{ OPT_OUTPUT, "output", NULL, "what its command printed" },
 		{ OPT_ATTEMPT, "attempt", "N", "in this attempt" },
-		OPT_END
+		OPT_END_READS
 	};
 	struct show s = { .field = -1, .end = '\n' };
 	struct key_opts key = { .n = 0 };
-	int c, status;
+	int c;
 
 	while ((c = next_option(opts, argc, argv)) != 0) {
 		if (c == OPT_FIELD)
@@ -108,9 +106,5 @@ cmd_show(int argc, char **argv)
 		usage_error("--output: goes with neither --field nor --json");
 	if (s.attempt != 0 && !s.output)
 		usage_error("--attempt: goes with --output");
-	if ((status = open_queue(&s.q, "default", IDQ_READ)) != 0)
-		return status;
-	status = each_ref(&key, argc, argv, show, &s);
-	idq_close(s.q);
-	return status;
+	return each_found(&key, argc, argv, show, &s);
 }

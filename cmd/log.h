@@ -29,8 +29,10 @@ bool	 log_match(const struct log_filter *, const struct idq_event *);
 /* logline.c: a line, in one of its forms. */
 
 void	 log_table(struct table *);	/* begin one of rows */
-void	 log_print_row(struct table *, const struct idq_event *);
-void	 log_print_object(const struct idq_event *);
+/* Q: whose it is. */
+void	 log_print_row(struct table *, const struct idq *q,
+	    const struct idq_event *);
+void	 log_print_object(const struct idq *q, const struct idq_event *);
 
 /* logcount.c: how many lines have each value. */
 

@@ -7,17 +7,19 @@
 
 #define HASH_SHOWN	12
 
-static const char *const heads[] = { "WHEN", "EVENT", "JOB", "DETAILS",
+static const char *const heads[] = { "QUEUE", "WHEN", "EVENT", "JOB", "DETAILS",
     "GROUP", "KEY" };
 
 void
 log_table(struct table *t)
 {
-	table_init(t, heads, NITEMS(heads), 1);
+	size_t skip = !several_queues();
+
+	table_init(t, heads + skip, NITEMS(heads) - skip, 2 - skip);
 }
 
 void
-log_print_row(struct table *t, const struct idq_event *e)
+log_print_row(struct table *t, const struct idq *q, const struct idq_event *e)
 {
 	char when[TIME_SIZE], job[IDQ_TOKEN_LEN + 1] = "-";
 	char *detail = t->tty ? local_stamps(e->detail) : NULL;
@@ -27,6 +29,8 @@ log_print_row(struct table *t, const struct idq_event *e)
 	else if (*e->hash != '\0')
 		snprintf(job, sizeof(job), "%s.%s.%" PRIu32, e->hash, e->id,
 		    e->n);
+	if (several_queues())
+		table_cell(t, queue_name(q));
 	table_cell(t, time_text(e->at, t->tty, when));
 	table_cell(t, e->name);
 	table_cell(t, job);
@@ -43,10 +47,11 @@ text_or_null(const char *s)
 }
 
 void
-log_print_object(const struct idq_event *e)
+log_print_object(const struct idq *q, const struct idq_event *e)
 {
 	json_t *o = json_object();
 
+	json_queue(o, q);
 	json_object_set_new(o, "at", json_time(e->at));
 	json_object_set_new(o, "event", json_text(e->name));
 	json_object_set_new(o, "hash", text_or_null(e->hash));

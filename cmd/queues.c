@@ -33,6 +33,13 @@ queue_name(const struct idq *q)
 	return all_queues() || n == 0 ? slash + 1 : idq_queue_dir(q);
 }
 
+void
+json_queue(json_t *o, const struct idq *q)
+{
+	if (several_queues())
+		json_object_set_new(o, "queue", json_text(queue_name(q)));
+}
+
 /* What each_queue() is to do. */
 struct visit {
 	int	 flags;

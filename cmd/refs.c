@@ -150,3 +150,66 @@ find_job(struct idq *q, const char *ref, int flags, struct idq_job **jp)
 		return complain_queue(q, ref);
 	}
 }
+
+struct looking {
+	look_at		*each;
+	void		*arg;
+	struct idq	*q;		/* the only one, or that of now */
+	const char	*ref;
+	int		 flags;
+	int		 found;
+};
+
+static int
+look(void *arg, struct idq *q)
+{
+	struct looking *l = arg;
+	struct idq_job *j;
+	int status;
+
+	switch (idq_find(q, l->ref, l->flags, &j)) {
+	case 1:
+		l->found++;
+		status = l->each(l->arg, q, j, l->ref);
+		idq_job_free(j);
+		return status;
+	case 0:
+		return 0;
+	default:
+		l->found++;
+		return complain_queue(q, l->ref);
+	}
+}
+
+static int
+look_for(void *arg, const char *ref, int flags)
+{
+	struct looking *l = arg;
+	int status;
+
+	l->ref = ref;
+	l->flags = flags;
+	l->found = 0;
+	status = l->q != NULL ? look(l, l->q) : each_queue(IDQ_READ, look, l);
+	if (l->found > 0 || status != 0)
+		return status;
+	complain("%s: no such job in %s", ref, l->q != NULL ?
+	    idq_queue_dir(l->q) : "any of these queues");
+	return EX_NO;
+}
+
+int
+each_found(const struct key_opts *k, int argc, char **argv, look_at *each,
+    void *arg)
+{
+	struct looking l = { .each = each, .arg = arg };
+	int status;
+
+	if (several_queues())
+		return each_ref(k, argc, argv, look_for, &l);
+	if ((status = open_queue(&l.q, "default", IDQ_READ)) != 0)
+		return status;
+	status = each_ref(k, argc, argv, look_for, &l);
+	idq_close(l.q);
+	return status;
+}

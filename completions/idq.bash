@@ -23,9 +23,9 @@ _idq_options() {
 		own='-j= --drain --once --timeout= --single --rate= --catch-up -v'
 		;;
 	run) own="$job --keep= --on-crash=" ;;
-	ls) own='-s= -g= -n= --json' ;;
-	show) own="$job --field= -0 --json --output --attempt=" ;;
-	cat) own=$job ;;
+	ls) own='-s= -g= -n= --json --all' ;;
+	show) own="$job --field= -0 --json --output --attempt= --all" ;;
+	cat) own="$job --all" ;;
 	stats) own='--by= --json --prometheus -o= --all' ;;
 	check)
 		own='--max-age= --max-idle= --max-pending= --max-failed='
@@ -34,7 +34,7 @@ _idq_options() {
 	plan) own='--rate= -n= --json --all' ;;
 	log)
 		own="$job -f --since= --until= --event= -g= --group= --key="
-		own+=' --count-by= --min= --json'
+		own+=' --count-by= --min= --json --all'
 		;;
 	key) own=$job ;;
 	cancel) own="$job --kill -v" ;;

@@ -238,7 +238,6 @@ complete -c idq -n '__idq_verb show' -l output -d 'what its command printed'
 complete -c idq -n '__idq_verb show' -l attempt -x -d 'in this attempt'
 complete -c idq -n '__idq_verb log' -l since -x -d from
 complete -c idq -n '__idq_verb plan work' -l rate -x -d 'starts in a time'
-complete -c idq -n '__idq_verb plan' -l all -d 'all queues of the spool'
 complete -c idq -n '__idq_verb log' -s f -d follow
 complete -c idq -n '__idq_verb log' -l until -x -d before
 complete -c idq -n '__idq_verb log' -l event -x -a '(__idq_events)' \
@@ -251,7 +250,8 @@ complete -c idq -n '__idq_verb log' -l count-by -x \
 complete -c idq -n '__idq_verb log' -l min -x -d 'counted so often'
 complete -c idq -n '__idq_verb cancel' -l kill -d 'end a running command'
 complete -c idq -n '__idq_verb purge' -l older -x -d 'ended so long ago'
-complete -c idq -n '__idq_verb stats check' -l all -d 'all queues of the spool'
+complete -c idq -n '__idq_verb ls show cat log stats check plan' -l all \
+    -d 'all queues of the spool'
 complete -c idq -n '__idq_verb stats' -l by -x -a group -d 'a line for each'
 complete -c idq -n '__idq_verb stats' -l prometheus \
     -d 'for the textfile collector'

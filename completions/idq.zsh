@@ -183,13 +183,13 @@ _idq_verb() {
 		    '*::command:_normal'
 		;;
 	ls)
-		_arguments -A '-*' $common $json \
+		_arguments -A '-*' $several $json \
 		    '-s[only these states]:states:_idq_states' \
 		    '-g[only this group]:group:_idq_groups' \
 		    '-n[at most]:number: '
 		;;
 	show)
-		_arguments -A '-*' $common $key $json \
+		_arguments -A '-*' $several $key $json \
 		    "--field=[only this field]:field:$fields" \
 		    '-0[end values with NUL]' \
 		    '--output[what its command printed]' \
@@ -197,10 +197,10 @@ _idq_verb() {
 		    '*:key:_idq_keys'
 		;;
 	cat)
-		_arguments -A '-*' $common $key '*:key:_idq_keys'
+		_arguments -A '-*' $several $key '*:key:_idq_keys'
 		;;
 	log)
-		_arguments -A '-*' $common $key $json \
+		_arguments -A '-*' $several $key $json \
 		    '(--until --count-by --min)-f[follow]' \
 		    '--since=[from]:time or duration: ' \
 		    '(-f)--until=[before]:time or duration: ' \
