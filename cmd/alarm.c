@@ -22,10 +22,18 @@ is_late(struct idq *q, int64_t then)
 	return warn > 0 && idq_now() - then >= warn - TICK_SLACK;
 }
 
+/* How much is to be said. */
+struct alarm {
+	struct idq	*q;
+	const char	*key;
+	bool		 strict;	/* be sure, at any price */
+	bool		 always;	/* there is somebody at the terminal */
+};
+
 static bool
-is_due(struct idq *q, const char *name)
+is_due(const struct alarm *a, const char *name)
 {
-	return idq_alarm(q, name, IDQ_HOUR) == 1;
+	return a->always || idq_alarm(a->q, name, IDQ_HOUR) == 1;
 }
 
 /* paused by jo@web1 6h ago (reason), or stalled */
@@ -67,19 +75,21 @@ say_stalled(struct idq *q, const struct idq_counts *c)
 
 /* A job has been pending since THEN, and perhaps longer than it should. */
 static bool
-stalled(struct idq *q, int64_t then, bool strict)
+stalled(const struct alarm *a, int64_t then)
 {
 	struct idq_counts c;
+	struct idq *q = a->q;
 
 	if (!is_late(q, then))
 		return false;
 	/* Its names are counted for those who shall be told. */
-	if (!strict && idq_alarm(q, "counted", IDQ_MINUTE) != 1)
+	if (!a->strict && !a->always &&
+	    idq_alarm(q, "counted", IDQ_MINUTE) != 1)
 		return false;
 	if (idq_count(q, false, &c) == -1 || c.n[IDQ_PENDING] == 0 ||
 	    !is_late(q, c.oldest[IDQ_PENDING]))
 		return false;
-	if (is_due(q, "stalled"))
+	if (is_due(a, "stalled"))
 		say_stalled(q, &c);
 	return true;
 }
@@ -92,32 +102,31 @@ is_paced(struct idq *q, const struct idq_added *r)
 }
 
 static void
-say_job(struct idq *q, const char *kind, const char *key, int64_t since,
+say_job(const struct alarm *a, const char *kind, int64_t since,
     const char *words)
 {
 	char age[32];
 
-	if (is_due(q, kind))
-		complain("%s: %s %s ago %s", key, kind,
+	if (is_due(a, kind))
+		complain("%s: %s %s ago %s", a->key, kind,
 		    age_text(idq_now() - since, age), words);
 }
 
 static bool
-of_duplicate(struct idq *q, const char *key, const struct idq_added *r,
-    bool strict)
+of_duplicate(const struct alarm *a, const struct idq_added *r)
 {
 	switch (r->state) {
 	case IDQ_FAILED:
-		say_job(q, "failed", key, r->since, "and holds its key; "
+		say_job(a, "failed", r->since, "and holds its key; "
 		    "idq retry or idq forget frees it");
 		return true;
 	case IDQ_HELD:
-		say_job(q, "held", key, r->since, "and waits for a person; "
+		say_job(a, "held", r->since, "and waits for a person; "
 		    "idq unhold, idq retry or idq cancel decides");
 		return true;
 	case IDQ_PENDING:
-		return !is_paced(q, r) &&
-		    stalled(q, r->due > r->since ? r->due : r->since, strict);
+		return !is_paced(a->q, r) &&
+		    stalled(a, r->due > r->since ? r->due : r->since);
 	default:
 		return false;
 	}
@@ -125,18 +134,20 @@ of_duplicate(struct idq *q, const char *key, const struct idq_added *r,
 
 bool
 alarm_added(struct idq *q, const char *key, const struct idq_added *r,
-    bool strict)
+    bool strict, bool always)
 {
+	const struct alarm a = { q, key, strict, always };
+
 	if (r->outcome == IDQ_DUPLICATE)
-		return of_duplicate(q, key, r, strict);
+		return of_duplicate(&a, r);
 	if (r->outcome != IDQ_ADDED)
 		return false;
 	if (r->state == IDQ_EXPIRED) {
-		if (is_due(q, "expired"))
+		if (is_due(&a, "expired"))
 			complain("%s: %s: its deadline has passed; set aside "
 			    "as expired, not to be run", idq_queue_dir(q),
 			    key);
 		return true;
 	}
-	return r->unstarted != 0 && stalled(q, r->unstarted, strict);
+	return r->unstarted != 0 && stalled(&a, r->unstarted);
 }

@@ -299,10 +299,11 @@ int	 batch(struct idq *, const struct add_opts *);
 
 /*
  * alarm.c: whether there is something that a producer's mail should say of
- * this add; it is said at most once an hour.  STRICT: be sure, at any price.
+ * this add; it is said at most once an hour, or ALWAYS.  STRICT: be sure, at
+ * any price.
  */
 bool	 alarm_added(struct idq *, const char *key, const struct idq_added *,
-	    bool strict);
+	    bool strict, bool always);
 
 /* input.c: lines of a descriptor, without ever waiting unasked. */
 struct input {

@@ -128,11 +128,12 @@ static int
 say_added(struct idq *q, bool strict, const char *key,
     const struct idq_added *r, bool in_batch)
 {
+	bool always = stderr_on_terminal() && !in_batch;
 	char age[32];
 
-	if (alarm_added(q, key, r, strict))
+	if (alarm_added(q, key, r, strict, always))
 		return strict ? EX_TEMPFAIL : 0;
-	if (r->outcome == IDQ_DUPLICATE && stderr_on_terminal() && !in_batch)
+	if (r->outcome == IDQ_DUPLICATE && always)
 		complain("%s: is already there: %s, added %s ago; %s", key,
 		    idq_state_name(r->state), age_text(r->age, age),
 		    way_out(r->state));

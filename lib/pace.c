@@ -41,6 +41,7 @@ open_state(struct idq *q, const char *path, struct job *f)
 		    "left alone", q->path, path);
 	f->dev = st.st_dev;
 	f->ino = st.st_ino;
+	strlcpy(f->pub.path, path, sizeof(f->pub.path));
 	return 0;
 }
 
@@ -144,6 +145,9 @@ group_load(struct idq *q, struct group *g)
 	while (r == 0 && (line = strsep(&rest, "\n")) != NULL)
 		r = load_line(q, g, line);
 	free(text);
+	/* By a wrong clock: it holds back for one gap, from now on. */
+	if (g->last > idq_now())
+		g->last = idq_now();
 	return r == 0 ? 0 : idq_errno(q, "%s", q->path);
 }
 
@@ -224,16 +228,11 @@ group_save(struct idq *q, struct group *g)
 	return idq_errno(q, "%s/%s", q->path, g->file.pub.path);
 }
 
-/*
- * The first start that the gap allows.  A last start in the future was noted
- * by a wrong clock: it holds back for one gap at the most.
- */
+/* The first start that the gap allows. */
 static int64_t
 allowed_at(int64_t last, int64_t gap, int64_t now)
 {
-	if (gap == 0 || last == 0)
-		return now;
-	return idq_after(last < now ? last : now, gap);
+	return gap == 0 || last == 0 ? now : idq_after(last, gap);
 }
 
 /* Whether the job that was let out is still to be started. */
@@ -502,6 +501,18 @@ idq_pace_look(struct idq *q, const struct job *j)
 	set_turn(q, &g, now, now);
 }
 
+static int
+write_rate(struct idq *q, const struct job *f, int64_t at)
+{
+	char line[STAMP_SIZE];
+
+	idq_stamp(at, line);
+	line[IDQ_STAMP_LEN] = '\n';
+	if (pwrite(f->fd, line, sizeof(line), 0) == sizeof(line))
+		return 0;
+	return idq_errno(q, "%s/" RATE, q->path);
+}
+
 int
 idq_pace_rate(struct idq *q, struct taking *t)
 {
@@ -518,17 +529,15 @@ idq_pace_rate(struct idq *q, struct taking *t)
 	}
 	if (pread(f.fd, line, sizeof(line), 0) == sizeof(line))
 		idq_stamp_parse(line, IDQ_STAMP_LEN, &last);
-	t->until = allowed_at(last, idq_rate_interval(t->rate), now);
-	if (t->until <= now) {
+	t->until = allowed_at(last < now ? last : now,
+	    idq_rate_interval(t->rate), now);
+	if (t->until <= now)
 		t->until = 0;
-		idq_stamp(now, line);
-		line[IDQ_STAMP_LEN] = '\n';
-		if (pwrite(f.fd, line, sizeof(line), 0) != sizeof(line))
-			r = idq_errno(q, "%s/" RATE, q->path);
-	} else
-		r = 0;
+	/* One in the future was noted by a wrong clock. */
+	if (t->until == 0 || last > now)
+		r = write_rate(q, &f, now);
 	idq_job_close(&f);
-	return r;
+	return r == -1 ? -1 : t->until == 0;
 }
 
 struct turns {

@@ -359,7 +359,7 @@ idq: add: line 6' ]
 	idq add --batch <list
 	run -0 --separate-stderr at +6h idq add --batch <list
 	[ "$output" = '' ]
-	[[ $stderr =~ ^idq:\ add:\ $queue:\ stalled:\ [abc]\ pending\ for\ 6h,\ last\ worker\ seen\ never$ ]]
+	[[ $stderr =~ ^idq:\ add:\ $queue:\ stalled:\ 3\ pending,\ oldest\ 6h,\ last\ worker\ seen\ never$ ]]
 }
 
 #
@@ -403,7 +403,8 @@ idq: add: line 6' ]
 	printf 'c\n' >list
 	run -0 --separate-stderr on 2026-11-23T21:00:00Z \
 	    idq add --batch -v --not-after 20:00 <list
-	expect 0 "added	$(hash_of c)	expired	0	0	c"
+	expect 0 "added	$(hash_of c)	expired	0	0	c" \
+	    "idq: add: $queue: c: its deadline has passed; set aside as expired, not to be run"
 }
 
 @test "batch: --per goes for each key" {
@@ -468,7 +469,7 @@ idq: add: line 6' ]
 	END
 	run -0 --separate-stderr sh -c \
 	    'idq add --batch --json-lines -v --not-after 2099-01-01 <list'
-	[ "$stderr" = '' ]
+	[[ $stderr == "idq: add: $queue: c: its deadline has passed; "* ]]
 	[ "$(cut -f1,6 <<<"$output")" = $'added\ta\nadded\tb\nadded\tc\nadded\td' ]
 	payload b | cmp - <(printf 'two\nlines')
 	[ "$(header Arg b)" = $'x\ny z' ]

@@ -390,7 +390,7 @@ in_private() {
 	run -0 --separate-stderr at +20m idq add -q calls -k a
 	expect 0 ''
 	run -0 --separate-stderr at +40m idq add -q calls -k a
-	expect 0 '' "idq: add: $IDQ_SPOOL/calls: stalled: a pending for 40m, last worker seen never"
+	expect 0 '' "idq: add: $IDQ_SPOOL/calls: stalled: 1 pending, oldest 40m, last worker seen never"
 	run -0 --separate-stderr at +45m idq add -q calls -k a
 	expect 0 ''
 }
