@@ -8,7 +8,7 @@ load helpers/common
 load helpers/complete
 
 # Test files that are about a subject and not a verb.
-subjects='batch byhand completions headers install manual output pacing readme
+subjects='batch byhand completions gate headers incident install manual output pacing readme
     recovery spools symbols symmetry'
 
 verbs() {
