@@ -52,6 +52,7 @@ work(struct worker *w)
 
 	if (status != 0)
 		return status;
+	tell_paused(q);
 	warn_never_used(q, w->w.mode == IDQ_FOLLOW);
 	if (idq_work(q, &w->w) == -1)
 		status = complain_queue(q, NULL);

@@ -138,6 +138,7 @@ watch_queue(struct worker *w)
 	if (w->opt->mode == IDQ_FOLLOW) {
 		w->wd_new = watch(w, "new", IN_MOVED_TO);
 		watch(w, "wait", IN_CREATE | IN_MOVED_TO);
+		watch(w, ".", IN_DELETE);	/* of paused */
 	}
 	if (w->wd_asked == -1 ||
 	    (w->opt->mode == IDQ_FOLLOW && w->wd_new == -1)) {
