@@ -5,7 +5,10 @@
 
 # The options of a verb on one line; one that takes a value ends in "=".
 _idq_options() {
-	local job='-k= --per=' own=''
+	local job='-k= --per=' own='' match filter
+
+	match='-s= -g= --older= --key-glob='
+	filter="$job $match --yes -n --dry-run -v"
 
 	case $1 in
 	init) own='-v' ;;
@@ -21,15 +24,16 @@ _idq_options() {
 	renew) own='--lease=' ;;
 	work) own='-j= --drain --once --timeout= --single -v' ;;
 	run) own="$job --keep= --on-crash=" ;;
-	ls) own='-s= -g= -n= --json' ;;
+	ls) own="$match -n= --json" ;;
 	show) own="$job --field= -0 --json" ;;
 	cat) own=$job ;;
 	log) own="$job --since= --json" ;;
+	wait) own="$job --empty --timeout= -v" ;;
 	key) own=$job ;;
-	cancel) own="$job --kill -v" ;;
-	forget) own="$job -v" ;;
-	retry) own="$job -v" ;;
-	purge) own='--older= -n --dry-run -v' ;;
+	pause) own='-m= -v' ;;
+	resume) own='-v' ;;
+	cancel) own="$filter --kill" ;;
+	hold | unhold | forget | retry | purge) own=$filter ;;
 	fsck) own='-n --dry-run -v --json' ;;
 	config) ;;
 	'') own='--version' ;;
@@ -136,8 +140,10 @@ _idq_value() {
 _idq_keys() {
 	case $1 in
 	show | cat | log | key) _idq_reply < <(_idq_jobs 8 all) ;;
-	cancel) _idq_reply < <(_idq_jobs 8 unfinished) ;;
-	forget)
+	cancel | wait) _idq_reply < <(_idq_jobs 8 unfinished) ;;
+	hold) _idq_reply < <(_idq_jobs 8 waiting,pending) ;;
+	unhold) _idq_reply < <(_idq_jobs 8 held) ;;
+	forget | purge)
 		_idq_reply < <(_idq_jobs 8 'done,failed,cancelled,expired')
 		;;
 	retry) _idq_reply < <(_idq_jobs 8 failed,held,waiting) ;;
@@ -257,7 +263,8 @@ _idq() {
 		_idq_choice "${operands[@]}"
 	elif [ -z "$verb" ]; then
 		_idq_choice init add claim ack fail release renew work run ls \
-		    show cat log key cancel forget retry purge fsck config
+		    show cat log 'wait' key pause resume hold unhold cancel \
+		    forget retry purge fsck config
 	elif [ "$verb" = config ]; then
 		_idq_config "${#operands[@]}" "${operands[0]-}"
 	else

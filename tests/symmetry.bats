@@ -8,7 +8,7 @@ load helpers/common
 load helpers/complete
 
 # Test files that are about a subject and not a verb.
-subjects='batch byhand completions headers install manual readme recovery spools
+subjects='batch byhand completions filters headers install manual readme recovery spools
     symbols symmetry'
 
 verbs() {
