@@ -16,13 +16,13 @@ setup() {
 
 # fill: jobs of two groups in several states.
 fill() {
+	ended finished 0
 	idq add -k call/1/x -g north
 	idq add -k call/2/x -g north
 	idq add -k call/3/x -g south
 	idq add -k mail/1 --in 1h
 	idq add -k held -g north
 	idq hold held
-	ended finished 0
 }
 
 # keys STATES: of the jobs in them.
@@ -30,9 +30,9 @@ keys() {
 	idq ls -s "$1" | cut -f8 | sort | paste -sd ' '
 }
 
-# snapshot: all that is on disk, but stamps.
+# snapshot: all that is on disk, but stamps and the log.
 snapshot() {
-	(cd "$queue" && find . -path ./run -prune -o -type f \
+	(cd "$queue" && find . -path ./run -prune -o -path ./log -prune -o -type f \
 	    -printf '%P %i %s %T@\n' | sort)
 }
 
@@ -269,17 +269,19 @@ hold	$(hash_of call/2/x)	call/2/x")"
 	idq add -k a
 	idq add -k b
 	mkfifo answer
-	spawn script -qec 'idq cancel -s pending' /dev/null <answer
-	exec 9>answer
-	wait_for 'grep -q "cancel 2 jobs" spawn.out'
+	exec 9<>answer
+	script -qec 'idq cancel -s pending' /dev/null <answer >asked 3>&- &
+	spawned_pid=$!
+	spawned+=("$spawned_pid")
+	wait_for 'grep -q "cancel 2 jobs" asked'
 	idq add -k new
 	idq hold b
 	echo y >&9
-	exec 9>&-
 	wait "$spawned_pid"
+	exec 9>&-
 	is "$(keys cancelled)" a
 	is "$(keys pending) $(keys held)" 'new b'
-	is "$(grep -c b: spawn.out)" 0
+	run ! grep b: asked
 }
 
 @test "filters: purge removes of them what is past its time" {

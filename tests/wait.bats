@@ -22,12 +22,12 @@ waiting() {
 	    [ "$(ps -o stat= -p "$waiter" | cut -c1)" = S ]'
 }
 
-# outcome: of the idq wait in the background.
+# outcome STATUS: that of the idq wait in the background.
 outcome() {
-	local status=0
+	local code=0
 
-	wait "$waiter" || status=$?
-	echo "$status"
+	wait "$waiter" || code=$?
+	is "$code" "$1"
 }
 
 @test "wait: done is 0, and all else that has ended is 1, at once" {
@@ -51,7 +51,7 @@ outcome() {
 	waiting unknown a
 	kill -0 "$waiter"
 	idq work --drain -- true
-	is "$(outcome)" 1
+	outcome 1
 	is "$(cat spawn.err)" "idq: wait: unknown: no such job in $queue"
 }
 
@@ -59,15 +59,15 @@ outcome() {
 	idq add -k a
 	waiting a
 	idq work --drain -- true
-	is "$(outcome)" 0
+	outcome 0
 	idq add -k b
 	waiting b
 	idq work --drain -- sh -c 'exit 100' 2>>stderr
-	is "$(outcome)" 1
+	outcome 1
 	idq add -k c
 	waiting c
 	idq cancel c
-	is "$(outcome)" 1
+	outcome 1
 	is "$(cat spawn.out spawn.err)" ''
 }
 
@@ -79,7 +79,7 @@ outcome() {
 	wait_for '[ -s spawn.out ]'
 	kill -0 "$waiter"
 	idq work --once -- sh -c 'exit 100' 2>>stderr
-	is "$(outcome)" 1
+	outcome 1
 	is "$(cat spawn.out)" "done	$(hash_of a)	a
 failed	$(hash_of 'b c')	b c"
 }
@@ -95,7 +95,7 @@ failed	$(hash_of 'b c')	b c"
 	idq retry a b
 	waiting a b
 	idq work --drain -- true
-	is "$(outcome)" 0
+	outcome 0
 }
 
 @test "wait: a failed run has not ended while it will be tried again" {
@@ -123,7 +123,7 @@ failed	$(hash_of 'b c')	b c"
 	token=$(idq claim)
 	waiting a
 	idq cancel a
-	is "$(outcome)" 1
+	outcome 1
 	idq add -k b
 	# Removed between two looks.
 	waiting b
@@ -132,7 +132,7 @@ failed	$(hash_of 'b c')	b c"
 	idq forget b
 	idq add -k b
 	kill -CONT "$waiter"
-	is "$(outcome)" 1
+	outcome 1
 	is "$(cat spawn.err)" 'idq: wait: b: was removed'
 	run -69 --separate-stderr idq ack "$token"
 }
@@ -165,7 +165,7 @@ failed	$(hash_of 'b c')	b c"
 	expect 75 ''
 	kill -0 "$waiter"
 	idq ack "$(cat token)"
-	is "$(outcome)" 0
+	outcome 0
 	is "$(state_of later) $(state_of held)" 'wait hold'
 }
 
