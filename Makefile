@@ -39,6 +39,7 @@ LIB_SRCS = \
 	lib/dups.c \
 	lib/error.c \
 	lib/file.c \
+	lib/filter.c \
 	lib/find.c \
 	lib/finish.c \
 	lib/first.c \
@@ -73,6 +74,7 @@ LIB_SRCS = \
 	lib/tally.c \
 	lib/time.c \
 	lib/trail.c \
+	lib/wait.c \
 	lib/work.c
 
 CMD_SRCS = \
@@ -88,20 +90,26 @@ CMD_SRCS = \
 	cmd/cmd_fail.c \
 	cmd/cmd_forget.c \
 	cmd/cmd_fsck.c \
+	cmd/cmd_hold.c \
 	cmd/cmd_init.c \
 	cmd/cmd_key.c \
 	cmd/cmd_log.c \
 	cmd/cmd_ls.c \
+	cmd/cmd_pause.c \
 	cmd/cmd_plan.c \
 	cmd/cmd_purge.c \
 	cmd/cmd_release.c \
 	cmd/cmd_renew.c \
+	cmd/cmd_resume.c \
 	cmd/cmd_retry.c \
 	cmd/cmd_run.c \
 	cmd/cmd_show.c \
 	cmd/cmd_stats.c \
+	cmd/cmd_unhold.c \
+	cmd/cmd_wait.c \
 	cmd/cmd_work.c \
 	cmd/fields.c \
+	cmd/filter.c \
 	cmd/idq.c \
 	cmd/input.c \
 	cmd/jsonline.c \
@@ -113,6 +121,7 @@ CMD_SRCS = \
 	cmd/operate.c \
 	cmd/opt.c \
 	cmd/out.c \
+	cmd/paused.c \
 	cmd/payload.c \
 	cmd/prometheus.c \
 	cmd/queues.c \

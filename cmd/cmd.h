@@ -45,13 +45,26 @@ enum {
 	OPT_RATE, OPT_CATCH_UP, OPT_STRICT,
 	OPT_BY, OPT_PROMETHEUS, OPT_MAX_AGE, OPT_MAX_IDLE, OPT_MAX_PENDING,
 	OPT_MAX_FAILED, OPT_MAX_RUNNING_AGE, OPT_OUTPUT, OPT_ATTEMPT,
-	OPT_UNTIL, OPT_EVENT, OPT_GLOB, OPT_COUNT_BY, OPT_MIN
+	OPT_UNTIL, OPT_EVENT, OPT_GLOB, OPT_COUNT_BY, OPT_MIN,
+	OPT_KEY_GLOB, OPT_YES, OPT_EMPTY
 };
 
 #define OPT_KEY								\
 	{ 'k', NULL, "PART", "the key; several are joined by /" },	\
 	{ OPT_PER, "per", "PERIOD",					\
 	    "append this hour, day, week, month or year" }
+/* Jobs by what they are, and of the verbs that act on them. */
+#define OPT_MATCH							\
+	{ 's', NULL, "STATE,...",					\
+	    "jobs in these states; or all, unfinished" },		\
+	{ 'g', NULL, "GROUP", "jobs of this group" },			\
+	{ OPT_OLDER, "older", "D", "jobs in their state for so long" },	\
+	{ OPT_KEY_GLOB, "key-glob", "PATTERN",				\
+	    "jobs with a key like this" }
+#define OPT_FILTER							\
+	OPT_MATCH,							\
+	{ OPT_YES, "yes", NULL, "although these are several jobs" },	\
+	{ 'n', "dry-run", NULL, "only print what would be done" }
 #define OPT_HELP							\
 	{ 'h', "help", NULL, "print this" },				\
 	{ 0, NULL, NULL, NULL }
@@ -184,20 +197,63 @@ int	 each_ref(const struct key_opts *, int argc, char **argv,
  */
 typedef int	 look_at(void *, struct idq *, const struct idq_job *,
 	    const char *ref);
-int	 each_found(const struct key_opts *, int argc, char **argv,
+int	 each_job_found(const struct key_opts *, int argc, char **argv,
 	    look_at *each, void *);
 /* The job of a ref: 0 and the job, else a status, said, and NULL. */
 int	 find_job(struct idq *, const char *ref, int flags,
 	    struct idq_job **);
 
+/* filter.c: jobs by what they are. */
+#define UNFINISHED	(1u << IDQ_WAITING | 1u << IDQ_PENDING |	\
+			    1u << IDQ_RUNNING | 1u << IDQ_HELD)
+
+#define FINAL		(1u << IDQ_DONE | 1u << IDQ_FAILED |		\
+			    1u << IDQ_CANCELLED | 1u << IDQ_EXPIRED)
+
+struct filter {
+	struct idq_filter f;
+	bool		 given;		/* any criterion was */
+	bool		 yes;
+	bool		 dry_run;
+};
+
+/* Whether C was one of OPT_FILTER, which is then taken. */
+bool	 filter_option(struct filter *, int c);
+/* Not both keys and a filter, nor -n without one; what is wrong exits. */
+void	 check_filter(const struct filter *, const struct key_opts *,
+	    int argc, char **argv);
+/* USUAL states if none were given, and of them those that are POSSIBLE. */
+void	 filter_states(struct filter *, unsigned int usual,
+	    unsigned int possible);
+/*
+ * Whether COUNT jobs may be acted on, because of their number, --yes, or what
+ * a person answers: 0, or the exit status.
+ */
+int	 filter_confirm(struct idq *, const struct filter *, uint64_t count);
+/*
+ * Call EACH with a token of every job that matches at first, once that is
+ * confirmed.  Memory: 84 bytes for each.  Returns the highest status.
+ */
+int	 each_match(struct idq *, const struct filter *,
+	    int (*each)(void *, const char *token), void *);
+
+/* paused.c: `paused since TIME by USER@HOST: REASON'. */
+#define PAUSED_SIZE	(IDQ_KEY_MAX + 256)
+const char *paused_text(const struct idq_paused *, bool local, char *buf,
+	    size_t len);
+/* On a terminal, and if it is paused: a line that says so. */
+void	 tell_paused(struct idq *);
+
 /* operate.c: what the verbs on jobs, and on tokens, have in common. */
 
-/* The options of OPT_KEY, -v and, if KILL, --kill. */
+/* The options of OPT_KEY, OPT_FILTER, -v and perhaps --kill. */
 struct operation {
 	const struct opt *opts;
 	const char	*done;		/* what -v prints */
 	int		(*call)(struct idq *, const char *ref, int flags,
 			    bool kill);
+	unsigned int	 usual;		/* states of a filter without -s */
+	unsigned int	 possible;	/* and those that -s may name */
 };
 int	 operate(const struct operation *, int argc, char **argv);
 int	 each_token(int argc, char **argv,
@@ -359,18 +415,23 @@ int	 cmd_config(int, char **);
 int	 cmd_fail(int, char **);
 int	 cmd_forget(int, char **);
 int	 cmd_fsck(int, char **);
+int	 cmd_hold(int, char **);
 int	 cmd_init(int, char **);
 int	 cmd_key(int, char **);
 int	 cmd_log(int, char **);
 int	 cmd_ls(int, char **);
 int	 cmd_plan(int, char **);
+int	 cmd_pause(int, char **);
 int	 cmd_purge(int, char **);
 int	 cmd_release(int, char **);
 int	 cmd_renew(int, char **);
+int	 cmd_resume(int, char **);
 int	 cmd_retry(int, char **);
 int	 cmd_run(int, char **);
 int	 cmd_show(int, char **);
 int	 cmd_stats(int, char **);
+int	 cmd_unhold(int, char **);
+int	 cmd_wait(int, char **);
 int	 cmd_work(int, char **);
 
 #endif /* CMD_H */

@@ -61,5 +61,5 @@ cmd_cat(int argc, char **argv)
 		key_option(&key, c);
 	operands(&argc, &argv, 0, -1, "key");
 	check_refs(&key, argc, argv);
-	return each_found(&key, argc, argv, cat, NULL);
+	return each_job_found(&key, argc, argv, cat, NULL);
 }

@@ -13,10 +13,12 @@ cmd_forget(int argc, char **argv)
 {
 	static const struct opt opts[] = {
 		OPT_KEY,
+		OPT_FILTER,
 		{ 'v', NULL, NULL, "print what was forgotten" },
 		OPT_END
 	};
-	static const struct operation op = { opts, "forgotten", forget };
+	static const struct operation op = { opts, "forgotten", forget,
+	    FINAL, FINAL };
 
 	return operate(&op, argc, argv);
 }

@@ -253,7 +253,7 @@ check_options(const struct log *l, const struct range *given)
 }
 
 static bool
-filter_option(struct log_filter *f, struct range *given, int c)
+log_option(struct log_filter *f, struct range *given, int c)
 {
 	switch (c) {
 	case OPT_SINCE:
@@ -310,7 +310,7 @@ options(struct log *l, struct key_opts *key, int argc, char **argv)
 			    INT64_MAX);
 		else if (c == OPT_JSON)
 			l->json = true;
-		else if (!filter_option(&l->filter, &given, c))
+		else if (!log_option(&l->filter, &given, c))
 			key_option(key, c);
 	check_options(l, &given);
 }

@@ -5,9 +5,6 @@
 
 #include "cmd.h"
 
-#define UNFINISHED	(1u << IDQ_WAITING | 1u << IDQ_PENDING |	\
-			    1u << IDQ_RUNNING | 1u << IDQ_HELD)
-#define ALL		((1u << IDQ_NSTATES) - 1)
 #define HASH_SHOWN	12
 
 static const char *const heads[] = { "QUEUE", "STATE", "JOB", "WHEN", "TRIES", "DUPS",
@@ -15,44 +12,12 @@ static const char *const heads[] = { "QUEUE", "STATE", "JOB", "WHEN", "TRIES", "
 
 struct ls {
 	struct idq	*q;
-	unsigned int	 states;
-	const char	*group;
+	struct filter	 filter;
+	int64_t		 now;
 	int64_t		 left;		/* of -n */
 	bool		 json;
 	struct table	 table;
 };
-
-static unsigned int
-one_state(const char *word)
-{
-	const char *words[IDQ_NSTATES + 3];
-	int i;
-
-	for (i = 0; i < IDQ_NSTATES; i++)
-		words[i] = idq_state_name((enum idq_state)i);
-	words[i++] = "all";
-	words[i++] = "unfinished";
-	words[i] = NULL;
-	i = word_value("-s", word, words);
-	return i == IDQ_NSTATES ? ALL : i > IDQ_NSTATES ? UNFINISHED :
-	    1u << i;
-}
-
-static unsigned int
-parse_states(const char *list)
-{
-	unsigned int states = 0;
-	char word[32];
-	size_t n;
-
-	do {
-		n = strcspn(list, ",");
-		snprintf(word, sizeof(word), "%.*s", (int)n, list);
-		states |= one_state(word);
-		list += n;
-	} while (*list++ == ',');
-	return states;
-}
 
 /* When it may start, or since when it is what it is. */
 static int64_t
@@ -112,8 +77,7 @@ each(void *arg, struct idq_job *j)
 	uint64_t dups = 0;
 	int64_t last = 0;
 
-	if (ls->group != NULL &&
-	    (j->group == NULL || strcmp(ls->group, j->group) != 0))
+	if (!idq_match(&ls->filter.f, j, ls->now))
 		return 0;
 	if (idq_dups(ls->q, j, &dups, &last) == -1)
 		complain_queue(ls->q, j->key);
@@ -131,7 +95,9 @@ list(void *arg, struct idq *q)
 	struct ls *ls = arg;
 
 	ls->q = q;
-	if (ls->left == 0 || idq_list(q, ls->states, each, ls) != -1)
+	tell_paused(q);
+	if (ls->left == 0 ||
+	    idq_list(q, ls->filter.f.states, each, ls) != -1)
 		return 0;
 	return complain_queue(q, NULL);
 }
@@ -140,26 +106,23 @@ int
 cmd_ls(int argc, char **argv)
 {
 	static const struct opt opts[] = {
-		{ 's', NULL, "STATE,...", "only these; all or unfinished; "
-		    "else unfinished and failed" },
-		{ 'g', NULL, "GROUP", "only this group" },
+		OPT_MATCH,
 		{ 'n', NULL, "N", "at most so many" },
 		{ OPT_JSON, "json", NULL, "an object a line" },
 		OPT_END_READS
 	};
-	struct ls ls = { .states = UNFINISHED | 1u << IDQ_FAILED, .left = -1 };
+	struct ls ls = { .filter.f.states = UNFINISHED | 1u << IDQ_FAILED,
+	    .now = idq_now(), .left = -1 };
 	int c, status;
 	size_t skip;
 
 	while ((c = next_option(opts, argc, argv)) != 0) {
-		if (c == 's')
-			ls.states = parse_states(optarg);
-		else if (c == 'g')
-			ls.group = group_value("-g", optarg);
-		else if (c == 'n')
+		if (c == 'n')
 			ls.left = number_value("-n", optarg, 1, INT64_MAX);
-		else
+		else if (c == OPT_JSON)
 			ls.json = true;
+		else
+			filter_option(&ls.filter, c);
 	}
 	operands(&argc, &argv, 0, 0, "");
 	skip = !several_queues();

@@ -106,5 +106,5 @@ cmd_show(int argc, char **argv)
 		usage_error("--output: goes with neither --field nor --json");
 	if (s.attempt != 0 && !s.output)
 		usage_error("--attempt: goes with --output");
-	return each_found(&key, argc, argv, show, &s);
+	return each_job_found(&key, argc, argv, show, &s);
 }

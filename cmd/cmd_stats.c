@@ -12,7 +12,7 @@ static const char *const happened[IDQ_NHAPPENED] = { "adds", "starts",
 /* States in the order in which they are shown; the first five by group too. */
 static const enum idq_state shown[IDQ_NSTATES] = { IDQ_PENDING, IDQ_WAITING,
     IDQ_RUNNING, IDQ_HELD, IDQ_FAILED, IDQ_DONE, IDQ_CANCELLED, IDQ_EXPIRED };
-#define UNFINISHED	5
+#define NUNFINISHED	5
 #define AGE_SIZE	32
 static const enum idq_state aged[] = { IDQ_PENDING, IDQ_RUNNING, IDQ_HELD,
     IDQ_FAILED };
@@ -268,7 +268,7 @@ group_row(void *arg, const struct idq_group *g)
 
 	if (several_queues())
 		table_cell(t, queue_name(st->q));
-	for (size_t i = 0; i < UNFINISHED; i++) {
+	for (size_t i = 0; i < NUNFINISHED; i++) {
 		snprintf(buf, sizeof(buf), "%" PRIu64, g->n[shown[i]]);
 		table_cell(t, buf);
 	}
@@ -285,7 +285,7 @@ group_object(void *arg, const struct idq_group *g)
 
 	json_object_set_new(o, "group", *g->group != '\0' ?
 	    json_text(g->group) : json_null());
-	for (size_t i = 0; i < UNFINISHED; i++)
+	for (size_t i = 0; i < NUNFINISHED; i++)
 		json_object_set_new(o, idq_state_name(shown[i]),
 		    number(g->n[shown[i]]));
 	json_object_set_new(o, "oldest", json_age(g->oldest, st->now));

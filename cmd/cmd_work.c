@@ -92,8 +92,10 @@ work(struct worker *w)
 {
 	int status = open_all(w);
 
-	for (size_t i = 0; status == 0 && i < w->n; i++)
+	for (size_t i = 0; status == 0 && i < w->n; i++) {
+		tell_paused(w->queues[i]);
 		warn_never_used(w->queues[i], w->w.mode == IDQ_FOLLOW);
+	}
 	if (status == 0 && idq_work(w->queues, w->n, &w->w) == -1)
 		status = w->gated ? EX_TEMPFAIL :
 		    complain_queue(w->queues[0], NULL);

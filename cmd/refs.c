@@ -199,7 +199,7 @@ look_for(void *arg, const char *ref, int flags)
 }
 
 int
-each_found(const struct key_opts *k, int argc, char **argv, look_at *each,
+each_job_found(const struct key_opts *k, int argc, char **argv, look_at *each,
     void *arg)
 {
 	struct looking l = { .each = each, .arg = arg };

@@ -5,7 +5,10 @@
 
 # The options of a verb on one line; one that takes a value ends in "=".
 _idq_options() {
-	local job='-k= --per=' own=''
+	local job='-k= --per=' own='' match filter
+
+	match='-s= -g= --older= --key-glob='
+	filter="$job $match --yes -n --dry-run -v"
 
 	case $1 in
 	init) own='-v' ;;
@@ -23,7 +26,7 @@ _idq_options() {
 		own='-j= --drain --once --timeout= --single --rate= --catch-up -v'
 		;;
 	run) own="$job --keep= --on-crash=" ;;
-	ls) own='-s= -g= -n= --json --all' ;;
+	ls) own="$match -n= --json --all" ;;
 	show) own="$job --field= -0 --json --output --attempt= --all" ;;
 	cat) own="$job --all" ;;
 	stats) own='--by= --json --prometheus -o= --all' ;;
@@ -36,11 +39,12 @@ _idq_options() {
 		own="$job -f --since= --until= --event= -g= --group= --key="
 		own+=' --count-by= --min= --json --all'
 		;;
+	wait) own="$job --empty --timeout= -v" ;;
 	key) own=$job ;;
-	cancel) own="$job --kill -v" ;;
-	forget) own="$job -v" ;;
-	retry) own="$job -v" ;;
-	purge) own='--older= -n --dry-run -v' ;;
+	pause) own='-m= -v' ;;
+	resume) own='-v' ;;
+	cancel) own="$filter --kill" ;;
+	hold | unhold | forget | retry | purge) own=$filter ;;
 	fsck) own='-n --dry-run -v --json' ;;
 	config) ;;
 	'') own='--version' ;;
@@ -159,8 +163,10 @@ _idq_value() {
 _idq_keys() {
 	case $1 in
 	show | cat | log | key) _idq_reply < <(_idq_jobs 8 all) ;;
-	cancel) _idq_reply < <(_idq_jobs 8 unfinished) ;;
-	forget)
+	cancel | wait) _idq_reply < <(_idq_jobs 8 unfinished) ;;
+	hold) _idq_reply < <(_idq_jobs 8 waiting,pending) ;;
+	unhold) _idq_reply < <(_idq_jobs 8 held) ;;
+	forget | purge)
 		_idq_reply < <(_idq_jobs 8 'done,failed,cancelled,expired')
 		;;
 	retry) _idq_reply < <(_idq_jobs 8 failed,held,waiting) ;;
@@ -281,8 +287,8 @@ _idq() {
 		_idq_choice "${operands[@]}"
 	elif [ -z "$verb" ]; then
 		_idq_choice init add claim ack fail release renew work run ls \
-		    show cat log stats check plan key cancel forget retry purge \
-		    fsck config
+		    show cat log stats check plan 'wait' key pause resume hold \
+		    unhold cancel forget retry purge fsck config
 	elif [ "$verb" = config ]; then
 		_idq_config "${#operands[@]}" "${operands[0]-}"
 	else

@@ -5,11 +5,11 @@
 # What stands before the cursor: the verb, empty if there is none yet, and then
 # the number of operands after it (-1 after a `--').
 function __idq_parse
-    set -l valued -q -k -g -E -s -n -j --per --at --in --ttl --not-after \
+    set -l valued -q -k -g -E -s -n -j -m --per --at --in --ttl --not-after \
         --keep --attempts --on-crash --reuse --payload --lease --exit \
         --timeout --field --since --older --by -o --rate --attempt \
         --until --event --group --key --count-by --min \
-        --max-age --max-idle \
+        --key-glob --max-age --max-idle \
         --max-pending --max-failed --max-running-age
     set -l verb ''
     set -l operands 0
@@ -23,10 +23,10 @@ function __idq_parse
             set operands -1
             break
         else if string match -q -- '-*' $word
-            # -n of purge and fsck takes nothing.
+            # -n takes a value of ls alone.
             if contains -- $word $valued
                 and not begin
-                    test $word = -n; and contains -- $verb purge fsck
+                    test $word = -n; and test "$verb" != ls
                 end
                 set skip 1
             end
@@ -100,7 +100,7 @@ end
 function __idq_events
     set -l before (string replace -rf '[^,]*$' '' -- (commandline -ct))
     printf "$before%s\n" added mismatch claimed renewed done failed later \
-        released interrupted held retried cancelled expired forgotten lost \
+        released interrupted held unheld retried cancelled expired forgotten lost \
         paused resumed purged duplicate
 end
 
@@ -109,9 +109,13 @@ function __idq_keys
     switch (__idq_parse)[1]
         case show cat log key
             __idq_jobs 8 all
-        case cancel
+        case cancel wait
             __idq_jobs 8 unfinished
-        case forget
+        case hold
+            __idq_jobs 8 waiting,pending
+        case unhold
+            __idq_jobs 8 held
+        case forget purge
             __idq_jobs 8 done,failed,cancelled,expired
         case retry
             __idq_jobs 8 failed,held,waiting
@@ -173,7 +177,12 @@ complete -c idq -n __idq_no_verb -a log -d 'print what happened'
 complete -c idq -n __idq_no_verb -a stats -d 'print counts and ages'
 complete -c idq -n __idq_no_verb -a check -d 'check for monitoring'
 complete -c idq -n __idq_no_verb -a plan -d 'say what a worker would do'
+complete -c idq -n __idq_no_verb -a wait -d 'wait until jobs have ended'
 complete -c idq -n __idq_no_verb -a key -d 'print hash and key'
+complete -c idq -n __idq_no_verb -a pause -d 'start no job'
+complete -c idq -n __idq_no_verb -a resume -d 'start jobs again'
+complete -c idq -n __idq_no_verb -a hold -d 'set a job aside'
+complete -c idq -n __idq_no_verb -a unhold -d 'let a held job go on'
 complete -c idq -n __idq_no_verb -a cancel -d 'cancel an unfinished job'
 complete -c idq -n __idq_no_verb -a forget -d 'free the key of a finished job'
 complete -c idq -n __idq_no_verb -a retry -d 'make a failed or held job due'
@@ -183,8 +192,10 @@ complete -c idq -n __idq_no_verb -a config -d 'list, print or set config'
 
 # Options, each with the verbs that have it.
 set -l all init add claim ack fail release renew work run ls show cat log \
-    stats check plan key cancel forget retry purge fsck config
-set -l keyed add run show cat log key cancel forget retry
+    stats check plan wait key pause resume hold unhold cancel forget retry \
+    purge fsck config
+set -l acting hold unhold cancel forget retry purge
+set -l keyed add run show cat log wait key $acting
 
 complete -c idq -n "__idq_verb $all" -s q -x -a '(__idq_queues)' -d queue
 complete -c idq -n "__idq_verb $all" -s h -l help -d 'print how it is used'
@@ -192,7 +203,7 @@ complete -c idq -n "__idq_verb $keyed" -s k -x -a '(__idq_keys)' \
     -d 'part of the key'
 complete -c idq -n "__idq_verb $keyed" -l per -x \
     -a 'hour day week month year' -d 'append the period'
-complete -c idq -n '__idq_verb init add work cancel forget retry purge fsck' \
+complete -c idq -n "__idq_verb init add work wait pause resume fsck $acting" \
     -s v -d 'say what was done'
 complete -c idq -n '__idq_verb add claim ls show log stats plan fsck' -l json \
     -d 'print JSON'
@@ -202,8 +213,15 @@ complete -c idq -n '__idq_verb add run' -l on-crash -x -a 'retry hold' \
     -d 'outcome unknown'
 complete -c idq -n '__idq_verb add release' -l in -x -d 'due in so long'
 complete -c idq -n '__idq_verb claim renew' -l lease -x -d 'how long'
-complete -c idq -n '__idq_verb add ls' -s g -x -a '(__idq_groups)' -d group
-complete -c idq -n '__idq_verb purge fsck' -s n -l dry-run -d 'change nothing'
+complete -c idq -n "__idq_verb add ls $acting" -s g -x -a '(__idq_groups)' \
+    -d group
+complete -c idq -n "__idq_verb fsck $acting" -s n -l dry-run \
+    -d 'change nothing'
+complete -c idq -n "__idq_verb ls $acting" -s s -x -a '(__idq_states)' \
+    -d 'only these states'
+complete -c idq -n "__idq_verb ls $acting" -l older -x -d 'for so long'
+complete -c idq -n "__idq_verb ls $acting" -l key-glob -x -d 'keys like this'
+complete -c idq -n "__idq_verb $acting" -l yes -d 'although these are several'
 
 complete -c idq -n '__idq_verb add' -l key-from-payload \
     -d 'use the fingerprint as the key'
@@ -224,10 +242,11 @@ complete -c idq -n '__idq_verb work' -s j -x -d 'commands at once'
 complete -c idq -n '__idq_verb work' -l drain -d 'end when nothing is due'
 complete -c idq -n '__idq_verb work' -l once -d 'run at most one job'
 complete -c idq -n '__idq_verb work' -l timeout -x -d 'end a command'
+complete -c idq -n '__idq_verb wait' -l timeout -x -d 'for so long at most'
+complete -c idq -n '__idq_verb wait' -l empty -d 'until nothing is due'
+complete -c idq -n '__idq_verb pause' -s m -x -d why
 complete -c idq -n '__idq_verb work' -l single -d 'only one such worker'
 complete -c idq -n '__idq_verb work' -l catch-up -d 'run old jobs too'
-complete -c idq -n '__idq_verb ls' -s s -x -a '(__idq_states)' \
-    -d 'only these states'
 complete -c idq -n '__idq_verb ls plan' -s n -x -d 'at most'
 complete -c idq -n '__idq_verb show' -l field -x -d 'only this field' \
     -a 'key hash id state added by due expires group arg length fingerprint
@@ -249,7 +268,6 @@ complete -c idq -n '__idq_verb log' -l count-by -x \
     -a 'key group event hour' -d 'count by'
 complete -c idq -n '__idq_verb log' -l min -x -d 'counted so often'
 complete -c idq -n '__idq_verb cancel' -l kill -d 'end a running command'
-complete -c idq -n '__idq_verb purge' -l older -x -d 'ended so long ago'
 complete -c idq -n '__idq_verb ls show cat log stats check plan' -l all \
     -d 'all queues of the spool'
 complete -c idq -n '__idq_verb stats' -l by -x -a group -d 'a line for each'
@@ -266,7 +284,7 @@ complete -c idq -n '__idq_verb check' -l max-running-age -x \
     -d 'of a running job'
 
 # Operands.
-complete -c idq -n '__idq_operands show cat log key cancel forget retry' \
+complete -c idq -n "__idq_operands show cat log wait key $acting" \
     -a '(__idq_keys)'
 complete -c idq -n '__idq_operands config' -a '(__idq_config)'
 complete -c idq -n '__idq_after work run' -a '(__idq_command)'

@@ -36,8 +36,10 @@ _idq_groups() {
 _idq_keys() {
 	case $idq_verb in
 	show|cat|log|key) _idq_jobs 8 all ;;
-	cancel) _idq_jobs 8 unfinished ;;
-	forget) _idq_jobs 8 done,failed,cancelled,expired ;;
+	cancel|wait) _idq_jobs 8 unfinished ;;
+	hold) _idq_jobs 8 waiting,pending ;;
+	unhold) _idq_jobs 8 held ;;
+	forget|purge) _idq_jobs 8 done,failed,cancelled,expired ;;
 	retry) _idq_jobs 8 failed,held,waiting ;;
 	*) _message key ;;
 	esac
@@ -50,7 +52,7 @@ _idq_states() {
 
 _idq_events() {
 	_values -s , event added mismatch claimed renewed done failed later \
-	    released interrupted held retried cancelled expired forgotten \
+	    released interrupted held unheld retried cancelled expired forgotten \
 	    lost paused resumed purged duplicate
 }
 
@@ -84,7 +86,12 @@ _idq_verbs() {
 		'stats:print counts and ages'
 		'check:check for monitoring'
 		'plan:say what a worker would do'
+		'wait:wait until jobs have ended'
 		'key:print hash and key'
+		'pause:start no job'
+		'resume:start jobs again'
+		'hold:set a job aside'
+		'unhold:let a held job go on'
 		'cancel:cancel an unfinished job'
 		'forget:free the key of a finished job'
 		'retry:make a failed or held job due'
@@ -99,7 +106,7 @@ _idq_verbs() {
 # The options and operands of a verb.
 _idq_verb() {
 	local idq_verb=$1
-	local -a common several key json verbose
+	local -a common several key match filter json verbose
 	local fields='(key hash id state added by due expires group arg length
 	    fingerprint attempts claims dups lastdup since lease release token
 	    pid path keep run on-crash last)'
@@ -119,6 +126,17 @@ _idq_verb() {
 	key=(
 		'*-k[part of the key]:key:_idq_keys'
 		'--per=[append the period]:period:(hour day week month year)'
+	)
+	match=(
+		'-s[only these states]:states:_idq_states'
+		'-g[only this group]:group:_idq_groups'
+		'--older=[in its state for so long]:duration: '
+		'--key-glob=[keys like this]:pattern: '
+	)
+	filter=(
+		$key $match
+		'--yes[although these are several]'
+		{-n,--dry-run}'[change nothing]'
 	)
 	json='--json[print JSON]'
 	verbose='-v[say what was done]'
@@ -183,9 +201,7 @@ _idq_verb() {
 		    '*::command:_normal'
 		;;
 	ls)
-		_arguments -A '-*' $several $json \
-		    '-s[only these states]:states:_idq_states' \
-		    '-g[only this group]:group:_idq_groups' \
+		_arguments -A '-*' $several $match $json \
 		    '-n[at most]:number: '
 		;;
 	show)
@@ -230,24 +246,28 @@ _idq_verb() {
 		    '--rate=[as if at this rate]:rate: ' \
 		    '-n[at most]:number: '
 		;;
+	wait)
+		_arguments -A '-*' $common $key $verbose \
+		    '--empty[until nothing is due]' \
+		    '--timeout=[for so long at most]:duration: ' \
+		    '*:key:_idq_keys'
+		;;
 	key)
 		_arguments -A '-*' $common $key '*:key:_idq_keys'
 		;;
+	pause)
+		_arguments -A '-*' $common $verbose '-m[why]:reason: '
+		;;
+	resume)
+		_arguments -A '-*' $common $verbose
+		;;
+	hold|unhold|forget|retry|purge)
+		_arguments -A '-*' $common $filter $verbose '*:key:_idq_keys'
+		;;
 	cancel)
-		_arguments -A '-*' $common $key $verbose \
+		_arguments -A '-*' $common $filter $verbose \
 		    '--kill[end a running command]' \
 		    '*:key:_idq_keys'
-		;;
-	forget)
-		_arguments -A '-*' $common $key $verbose '*:key:_idq_keys'
-		;;
-	retry)
-		_arguments -A '-*' $common $key $verbose '*:key:_idq_keys'
-		;;
-	purge)
-		_arguments -A '-*' $common $verbose \
-		    '--older=[ended so long ago]:duration: ' \
-		    {-n,--dry-run}'[remove nothing]'
 		;;
 	fsck)
 		_arguments -A '-*' $common $verbose $json \

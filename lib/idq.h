@@ -520,6 +520,44 @@ int	 idq_renew(struct idq *, const char *token, int64_t lease);
 int	 idq_cancel(struct idq *, const char *ref, int flags, bool kill);
 int	 idq_retry(struct idq *, const char *ref, int flags);
 int	 idq_forget(struct idq *, const char *ref, int flags);
+/*
+ * Set aside until unhold, retry or cancel; a held job does not expire.  Unhold
+ * makes it due again when it was; 69 if its deadline has passed.  What is held
+ * already, or is not held and has not ended, counts as changed.
+ */
+int	 idq_hold(struct idq *, const char *ref, int flags);
+int	 idq_unhold(struct idq *, const char *ref, int flags);
+
+/*
+ * Jobs by what they are.  OLDER is the time since the last change of state, or
+ * since it was due if it is pending.
+ */
+struct idq_filter {
+	unsigned int	 states;	/* bits: 1 << IDQ_... */
+	const char	*group;		/* NULL: any */
+	int64_t		 older;		/* at least; 0: any */
+	const char	*key_glob;	/* as fnmatch(3); NULL: any */
+};
+bool	 idq_match(const struct idq_filter *, const struct idq_job *,
+	    int64_t now);
+
+/*
+ * Waiting.  A watch made before one looks at jobs wakes up when one of them
+ * ends, or is held, after that look; it needs no more than to read.
+ */
+struct idq_watch;
+struct idq_watch *idq_watch_new(struct idq *);	/* NULL: no memory */
+void	 idq_watch_free(struct idq_watch *);
+/* Sleep until something has ended, for a second and MAX at most. */
+void	 idq_watch_wait(struct idq_watch *, int64_t max);
+/*
+ * Whether it will not be started again unless a person acts: it has ended, and
+ * not as the try of an `idq run' that will be repeated; or it is past its
+ * deadline, and nobody has noticed.
+ */
+bool	 idq_is_final(const struct idq_job *, int64_t now);
+/* 1 if nothing is pending or running, 0, -1. */
+int	 idq_is_drained(struct idq *);
 
 /*
  * Pausing: while it lasts nothing is claimed and `idq run' starts nothing;
@@ -542,9 +580,12 @@ int	 idq_paused(struct idq *, struct idq_paused *);	/* 1 it is, 0 */
  * too, logs older than keep-log.  OLDER > 0 counts a job's age from its end
  * instead.  TICK, if not NULL, is called with the count so far, and may stop
  * it by returning non-zero.  *held is what an implausible clock held back.
+ * ONLY, if not NULL, names the jobs, whose `older' counts for nothing; then
+ * logs are left alone.
  */
 struct idq_purge {
 	int64_t		 older;		/* 0: by release */
+	const struct idq_filter *only;
 	bool		 dry_run;
 	int		(*tick)(void *, uint64_t);
 	void		*arg;
@@ -553,6 +594,12 @@ struct idq_purge {
 	uint64_t	 held;		/* out */
 };
 int	 idq_purge(struct idq *, struct idq_purge *);
+/*
+ * The same for the job of REF alone, adding to the counts: 1, 0 unknown; 69 if
+ * it has not ended, or its time is still to come.  FLAGS as for idq_find().
+ */
+int	 idq_purge_job(struct idq *, const char *ref, int flags,
+	    struct idq_purge *);
 
 /*
  * Compare every job's trail with the directories; mend what can be mended

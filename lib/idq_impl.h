@@ -103,6 +103,7 @@ enum event {
 	EV_RELEASED,
 	EV_INTERRUPTED,
 	EV_HELD,
+	EV_UNHELD,
 	EV_RETRIED,
 	EV_CANCELLED,
 	EV_EXPIRED,
@@ -292,6 +293,18 @@ int	 idq_resolve(struct idq *, const char *ref, int flags, struct name *);
  */
 int	 idq_is_named(struct idq *, const char *hash);
 int	 idq_not_whole(struct idq *, const struct job *);	/* fails */
+
+/* operate.c */
+/*
+ * The job of REF, loaded, with its lock unless *busy, when it is running or
+ * stayed locked: 1, 0 unknown, -1.  To be given back in either case.
+ */
+int	 idq_grab(struct idq *, const char *ref, int flags, struct job *,
+	    bool *busy);
+void	 idq_let_go(struct job *, bool busy);
+int	 idq_is_locked(struct idq *, const struct job *);	/* fails */
+/* Whether it has failed, but the next `idq run' of its key tries again. */
+bool	 idq_is_resting(const struct job *);
 
 /* complete.c */
 enum { COMPLETE_OK = 1, COMPLETE_GONE = 0, COMPLETE_BAD = 2 };

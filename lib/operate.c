@@ -32,11 +32,8 @@ finish_add(struct idq *q, struct job *j)
 	}
 }
 
-/*
- * The job of REF, loaded, with its lock unless *busy: 1, 0 unknown, -1.
- */
 static int
-grab(struct idq *q, const char *ref, int flags, int64_t wait, struct job *j,
+try_grab(struct idq *q, const char *ref, int flags, int64_t wait, struct job *j,
     bool *busy)
 {
 	struct name n;
@@ -69,31 +66,37 @@ again:
 }
 
 /* A running job may be locked for hours, any other only for a short step. */
-static int
-open_ref(struct idq *q, const char *ref, int flags, struct job *j, bool *busy)
+int
+idq_grab(struct idq *q, const char *ref, int flags, struct job *j, bool *busy)
 {
-	int r = grab(q, ref, flags, 0, j, busy);
+	int r = try_grab(q, ref, flags, 0, j, busy);
 
 	if (r != 1 || !*busy || j->pub.state == IDQ_RUNNING)
 		return r;
 	idq_job_close(j);
-	return grab(q, ref, flags, LOCK_WAIT, j, busy);
+	return try_grab(q, ref, flags, LOCK_WAIT, j, busy);
 }
 
-static void
-let_go(struct job *j, bool busy)
+void
+idq_let_go(struct job *j, bool busy)
 {
 	if (!busy)
 		idq_job_unlock(j);
 	idq_job_close(j);
 }
 
-static int
-is_locked(struct idq *q, const struct job *j)
+int
+idq_is_locked(struct idq *q, const struct job *j)
 {
 	if (j->pub.state == IDQ_RUNNING)
 		return idq_error(q, EX_UNAVAILABLE, "is running");
 	return idq_error(q, EX_TEMPFAIL, "is locked by another idq");
+}
+
+bool
+idq_is_resting(const struct job *j)
+{
+	return j->pub.state == IDQ_FAILED && j->line.next != 0;
 }
 
 /*
@@ -152,8 +155,7 @@ cancel_locked(struct idq *q, struct job *j)
 
 	if (p->state == IDQ_CANCELLED)
 		return 1;
-	/* Only the failed try of an `idq run' would be tried again. */
-	if (idq_is_over(j) && !(p->state == IDQ_FAILED && j->line.next != 0))
+	if (idq_is_over(j) && !idq_is_resting(j))
 		return idq_error(q, EX_UNAVAILABLE, "is %s",
 		    idq_state_name(p->state));
 	return idq_cancel_now(q, j, p->path) == -1 ? -1 : 1;
@@ -196,32 +198,44 @@ idq_cancel(struct idq *q, const char *ref, int flags, bool kill)
 	bool busy;
 	int r;
 
-	if ((r = open_ref(q, ref, flags, &j, &busy)) != 1)
+	if ((r = idq_grab(q, ref, flags, &j, &busy)) != 1)
 		return r;
 	if (!busy)
 		r = cancel_locked(q, &j);
 	else if (j.pub.state == IDQ_RUNNING)
 		r = ask(q, &j, kill, &busy);
 	else
-		r = is_locked(q, &j);
-	let_go(&j, busy);
+		r = idq_is_locked(q, &j);
+	idq_let_go(&j, busy);
 	return r;
 }
 
 static void
-retried(struct line *l, const struct job *j)
+by_person(struct line *l, const struct job *j, enum event e, enum place to)
 {
 	memset(l, 0, sizeof(*l));
-	l->at = l->next = idq_now();
-	l->event = EV_RETRIED;
+	l->at = idq_now();
+	l->event = e;
 	l->n = j->pub.claims;
-	l->to = PL_NEW;
-	if (j->pub.run) {
-		l->to = PL_FAILED;
-		l->release = j->pub.release;
-	}
+	l->to = to;
 	snprintf(l->detail, sizeof(l->detail), "by=%u",
 	    (unsigned int)geteuid());
+}
+
+/* To be started again at DUE, or now if that is 0. */
+static void
+again(const struct idq *q, struct line *l, const struct job *j, enum event e,
+    int64_t due)
+{
+	by_person(l, j, e, PL_NEW);
+	l->next = due != 0 ? due : l->at;
+	if (l->next > l->at)
+		l->to = PL_WAIT;
+	if (j->pub.run) {
+		l->to = PL_FAILED;
+		l->release = j->pub.release != 0 ? j->pub.release :
+		    idq_after(l->at, q->cfg[CFG_KEEP_FAILED]);
+	}
 }
 
 /*
@@ -229,17 +243,13 @@ retried(struct line *l, const struct job *j)
  * moves the job back.  The other way round it would be stranded.
  */
 static int
-make_due(struct idq *q, struct job *j)
+send_back(struct idq *q, struct job *j, enum event e, int64_t due)
 {
 	struct idq_job *p = &j->pub;
 	char to[PATH_SIZE];
 	struct line l;
 
-	retried(&l, j);
-	/* A wish that came too late for the last claim. */
-	idq_asked_path(p->id, to);
-	if (p->claims > 0)
-		unlinkat(q->fd, to, 0);
+	again(q, &l, j, e, due);
 	idq_place_path(l.to, p->hash, p->id, l.next, to);
 	if (strcmp(p->path, to) != 0 && idq_move(q, j, p->path, to) != 1)
 		return -1;
@@ -253,19 +263,30 @@ make_due(struct idq *q, struct job *j)
 	return 1;
 }
 
+/* If nobody works on it any more: first what a claim would have done. */
+static int
+reap_first(struct idq *q, struct job *j)
+{
+	struct idq_job *p = &j->pub;
+
+	if (p->state != IDQ_RUNNING)
+		return 0;
+	if (p->lease > idq_now())
+		return idq_is_locked(q, j);
+	if (idq_interrupt(q, j, p->path) == -1)
+		return -1;
+	idq_where(q, j);
+	return 0;
+}
+
 static int
 retry_locked(struct idq *q, struct job *j)
 {
 	struct idq_job *p = &j->pub;
+	char asked[PATH_SIZE];
 
-	if (p->state == IDQ_RUNNING) {
-		if (p->lease > idq_now())
-			return idq_error(q, EX_UNAVAILABLE, "is running");
-		/* Nobody works on it: first what a claim would have done. */
-		if (idq_interrupt(q, j, p->path) == -1)
-			return -1;
-		idq_where(q, j);
-	}
+	if (reap_first(q, j) == -1)
+		return -1;
 	if (p->state == IDQ_PENDING)
 		return 1;
 	if (p->state != IDQ_WAITING && p->state != IDQ_HELD &&
@@ -275,7 +296,11 @@ retry_locked(struct idq *q, struct job *j)
 	if (idq_is_expired(j, idq_now()))
 		return idq_error(q, EX_UNAVAILABLE,
 		    "its deadline has passed");
-	return make_due(q, j);
+	/* A wish that came too late for the last claim. */
+	idq_asked_path(p->id, asked);
+	if (p->claims > 0)
+		unlinkat(q->fd, asked, 0);
+	return send_back(q, j, EV_RETRIED, 0);
 }
 
 int
@@ -285,10 +310,88 @@ idq_retry(struct idq *q, const char *ref, int flags)
 	bool busy;
 	int r;
 
-	if ((r = open_ref(q, ref, flags, &j, &busy)) != 1)
+	if ((r = idq_grab(q, ref, flags, &j, &busy)) != 1)
 		return r;
-	r = busy ? is_locked(q, &j) : retry_locked(q, &j);
-	let_go(&j, busy);
+	r = busy ? idq_is_locked(q, &j) : retry_locked(q, &j);
+	idq_let_go(&j, busy);
+	return r;
+}
+
+static int
+is_running(struct idq *q)
+{
+	return idq_error(q, EX_UNAVAILABLE, "is running; wait for its end or "
+	    "cancel it");
+}
+
+/* The deadline does not matter: a held job does not expire. */
+static int
+hold_locked(struct idq *q, struct job *j)
+{
+	struct idq_job *p = &j->pub;
+	struct line l;
+
+	if (p->state == IDQ_RUNNING && p->lease > idq_now())
+		return is_running(q);
+	if (reap_first(q, j) == -1)
+		return -1;
+	if (p->state == IDQ_HELD)
+		return 1;
+	if (idq_is_over(j) && !idq_is_resting(j))
+		return idq_error(q, EX_UNAVAILABLE, "is %s",
+		    idq_state_name(p->state));
+	by_person(&l, j, EV_HELD, PL_HOLD);
+	strlcat(l.detail, " reason=operator", sizeof(l.detail));
+	return idq_step(q, j, p->path, &l, true) == -1 ? -1 : 1;
+}
+
+int
+idq_hold(struct idq *q, const char *ref, int flags)
+{
+	struct job j;
+	bool busy;
+	int r;
+
+	if ((r = idq_grab(q, ref, flags, &j, &busy)) != 1)
+		return r;
+	if (busy && j.pub.state == IDQ_RUNNING)
+		r = is_running(q);
+	else
+		r = busy ? idq_is_locked(q, &j) : hold_locked(q, &j);
+	idq_let_go(&j, busy);
+	return r;
+}
+
+static int
+unhold_locked(struct idq *q, struct job *j)
+{
+	struct idq_job *p = &j->pub;
+
+	if (idq_is_over(j) && !idq_is_resting(j))
+		return idq_error(q, EX_UNAVAILABLE, "is %s",
+		    idq_state_name(p->state));
+	if (p->state != IDQ_HELD)
+		return 1;
+	if (idq_is_expired(j, idq_now()))
+		return idq_error(q, EX_UNAVAILABLE, "its deadline has passed; "
+		    "idq cancel ends it");
+	return send_back(q, j, EV_UNHELD, p->due);
+}
+
+int
+idq_unhold(struct idq *q, const char *ref, int flags)
+{
+	struct job j;
+	bool busy;
+	int r;
+
+	if ((r = idq_grab(q, ref, flags, &j, &busy)) != 1)
+		return r;
+	if (busy)
+		r = j.pub.state == IDQ_RUNNING ? 1 : idq_is_locked(q, &j);
+	else
+		r = unhold_locked(q, &j);
+	idq_let_go(&j, busy);
 	return r;
 }
 
@@ -314,9 +417,9 @@ idq_forget(struct idq *q, const char *ref, int flags)
 	bool busy;
 	int r;
 
-	if ((r = open_ref(q, ref, flags, &j, &busy)) != 1)
+	if ((r = idq_grab(q, ref, flags, &j, &busy)) != 1)
 		return r;
-	r = busy ? is_locked(q, &j) : forget_locked(q, &j);
-	let_go(&j, busy);
+	r = busy ? idq_is_locked(q, &j) : forget_locked(q, &j);
+	idq_let_go(&j, busy);
 	return r;
 }

@@ -33,7 +33,7 @@ set_by(struct idq *q, char *by, size_t len)
 int
 idq_pause(struct idq *q, const char *why)
 {
-	char text[IDQ_KEY_MAX + 256], by[128], stamp[STAMP_SIZE];
+	char text[IDQ_KEY_MAX + 256], by[128], detail[160], stamp[STAMP_SIZE];
 	const char *bad = why != NULL ? idq_key_check(why, strlen(why)) : NULL;
 
 	if (bad != NULL)
@@ -46,13 +46,16 @@ idq_pause(struct idq *q, const char *why)
 	    why != NULL ? why : "");
 	if (idq_write_small(q, PAUSED, text, true) == -1)
 		return idq_errno(q, "%s/" PAUSED, q->path);
-	idq_log_write(q, NULL, idq_now(), "paused", 0, "");
+	snprintf(detail, sizeof(detail), "by=%s", by);
+	idq_log_write(q, NULL, idq_now(), "paused", 0, detail);
 	return 1;
 }
 
 int
 idq_resume(struct idq *q)
 {
+	char by[128], detail[160];
+
 	if (unlinkat(q->fd, PAUSED, 0) == -1) {
 		if (errno == ENOENT)
 			return 0;
@@ -60,7 +63,9 @@ idq_resume(struct idq *q)
 	}
 	if (idq_sync_dir(q, ".") == -1)
 		return idq_errno(q, "%s: sync", q->path);
-	idq_log_write(q, NULL, idq_now(), "resumed", 0, "");
+	set_by(q, by, sizeof(by));
+	snprintf(detail, sizeof(detail), "by=%s", by);
+	idq_log_write(q, NULL, idq_now(), "resumed", 0, detail);
 	return 1;
 }
 

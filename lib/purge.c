@@ -33,6 +33,18 @@ time_of(const struct work *w, const struct job *j)
 	return j->pub.release != 0 ? j->pub.release : IDQ_FOREVER;
 }
 
+static bool
+is_meant(const struct work *w, const struct job *j)
+{
+	struct idq_filter f;
+
+	if (w->p->only == NULL)
+		return true;
+	f = *w->p->only;
+	f.older = 0;
+	return idq_match(&f, &j->pub, w->now);
+}
+
 static int
 purge_job(struct work *w, struct job *j, const char *path)
 {
@@ -42,7 +54,7 @@ purge_job(struct work *w, struct job *j, const char *path)
 	if (!j->whole)
 		idq_notice(w->q, "%s/%s: is not whole; left alone",
 		    w->q->path, path);
-	if (!j->whole || at > w->now)
+	if (!j->whole || at > w->now || !is_meant(w, j))
 		return 0;
 	if (at > w->sane) {
 		w->p->held++;
@@ -146,13 +158,22 @@ believe(struct work *w)
 	return 0;
 }
 
+static void
+log_purge(const struct work *w)
+{
+	char detail[96];
+
+	snprintf(detail, sizeof(detail), "jobs=%" PRIu64 " logs=%" PRIu64
+	    " held=%" PRIu64, w->p->jobs, w->p->logs, w->p->held);
+	idq_log_write(w->q, NULL, w->now, "purged", 0, detail);
+}
+
 int
 idq_purge(struct idq *q, struct idq_purge *p)
 {
 	static const enum place places[] = { PL_FAILED, PL_DONE, PL_CANCELLED,
 	    PL_EXPIRED };
 	struct work w = { .q = q, .p = p };
-	char detail[96];
 	int r = 0;
 
 	p->jobs = p->logs = p->held = 0;
@@ -163,14 +184,55 @@ idq_purge(struct idq *q, struct idq_purge *p)
 	/* Stopped by the caller is no failure; what is gone is gone. */
 	if (r != -1)
 		r = 0;
-	if (sync_shards(&w) == -1 || (r == 0 && purge_logs(&w) == -1))
+	if (sync_shards(&w) == -1 ||
+	    (r == 0 && p->only == NULL && purge_logs(&w) == -1))
 		r = -1;
 	if (p->dry_run || r == -1)
 		return r;
-	if (idq_pace_purge(q, w.sane) == -1)
+	if (p->only == NULL && idq_pace_purge(q, w.sane) == -1)
 		idq_notice(q, "%s", q->msg);
-	snprintf(detail, sizeof(detail), "jobs=%" PRIu64 " logs=%" PRIu64
-	    " held=%" PRIu64, p->jobs, p->logs, p->held);
-	idq_log_write(q, NULL, w.now, "purged", 0, detail);
+	log_purge(&w);
 	return 0;
+}
+
+/* The job is locked: 1, or -1. */
+static int
+purge_ref(struct work *w, struct job *j)
+{
+	uint64_t before = w->p->jobs + w->p->held;
+	int64_t at = time_of(w, j);
+	char stamp[STAMP_SIZE];
+
+	if (!idq_is_over(j))
+		return idq_error(w->q, EX_UNAVAILABLE, "is %s; idq cancel "
+		    "ends it", idq_state_name(j->pub.state));
+	if (purge_job(w, j, j->pub.path) == -1)
+		return -1;
+	if (w->p->jobs + w->p->held > before)
+		return 1;
+	return idq_error(w->q, EX_UNAVAILABLE, "stays %s%s; idq forget "
+	    "removes it", at == IDQ_FOREVER ? "for ever" : "until ",
+	    at == IDQ_FOREVER ? "" : idq_stamp(at, stamp));
+}
+
+int
+idq_purge_job(struct idq *q, const char *ref, int flags, struct idq_purge *p)
+{
+	struct work w = { .q = q, .p = p };
+	uint64_t before = p->jobs;
+	struct job j;
+	bool busy;
+	int r;
+
+	if (believe(&w) == -1)
+		return -1;
+	if ((r = idq_grab(q, ref, flags, &j, &busy)) != 1)
+		return r;
+	r = busy ? idq_is_locked(q, &j) : purge_ref(&w, &j);
+	if (r == 1 && p->jobs > before && !p->dry_run)
+		idq_log_write(q, &j.pub, w.now, "purged", j.pub.claims, "");
+	idq_let_go(&j, busy);
+	if (sync_shards(&w) == -1)
+		r = -1;
+	return r;
 }

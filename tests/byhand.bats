@@ -244,6 +244,12 @@ agree() {
 	add pending/retried
 	finish 100
 	idq retry -q calls pending/retried
+	add held/by-hand
+	idq hold -q calls held/by-hand
+	add pending/unheld
+	add waiting/unheld --in 7d
+	idq hold -q calls pending/unheld waiting/unheld
+	idq unhold -q calls pending/unheld waiting/unheld
 	add pending
 	add 'pending/a key with blanks, / and % and æøå'
 

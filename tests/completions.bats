@@ -21,16 +21,16 @@ fill() {
 
 @test "completions: bash offers the verbs, and those that fit" {
 	run bash_complete 'idq re'
-	expect 0 $'release\nrenew\nretry'
+	expect 0 $'release\nrenew\nresume\nretry'
 	run bash_complete 'idq '
-	[ "${#lines[@]}" -eq 23 ]
+	[ "${#lines[@]}" -eq 28 ]
 	run bash_complete 'idq -q calls ca'
 	expect 0 $'cancel\ncat'
 }
 
 @test "completions: bash offers options up to the first operand" {
-	run bash_complete 'idq purge --'
-	expect 0 $'--dry-run\n--help\n--older'
+	run bash_complete 'idq fsck --'
+	expect 0 $'--dry-run\n--help\n--json'
 	run bash_complete 'idq purge -n --o'
 	expect 0 --older
 	run bash_complete 'idq ack token --'
@@ -88,6 +88,10 @@ fill() {
 	expect 0 $'call/42@2026-11-23\ntwo\\ words'
 	run bash_complete 'idq cancel -q calls '
 	expect 0 'two\ words'
+	run bash_complete 'idq hold -q calls '
+	expect 0 'two\ words'
+	run bash_complete 'idq unhold -q calls '
+	expect 0 ''
 	run bash_complete 'idq -q calls forget '
 	expect 0 call/42@2026-11-23
 	run bash_complete 'idq retry -q calls '
@@ -150,9 +154,9 @@ fill() {
 	need fish
 	run -0 fish -n "$completions/idq.fish"
 	run fish_complete 'idq re'
-	expect 0 $'release\nrenew\nretry'
-	run fish_complete 'idq purge --'
-	expect 0 $'--dry-run\n--help\n--older'
+	expect 0 $'release\nrenew\nresume\nretry'
+	run fish_complete 'idq fsck --'
+	expect 0 $'--dry-run\n--help\n--json'
 	run fish_complete 'idq add --per=w'
 	expect 0 --per=week
 	run fish_complete 'idq ls -s waiting,pe'

@@ -49,7 +49,7 @@ trail()
 		stamp = d d d d "-" d d "-" d d "T" d d ":" d d ":" d d \
 		    "[.]" d d d d d d "Z"
 		event = "(claimed|renewed|done|failed|later|released|" \
-		    "interrupted|held|retried|cancelled|expired)"
+		    "interrupted|held|unheld|retried|cancelled|expired)"
 		line = "^" stamp " " event " " d d "*" \
 		    "( [a-z-][a-z-]*=[^ \001-\037]*)*$"
 		to = "new"

@@ -113,6 +113,11 @@ static const struct {
 	    { AT_US, EV_INTERRUPTED, 1, PL_HOLD, 0, 0, 0, "" } },
 	{ AT " held 1 reason=crash",
 	    { AT_US, EV_HELD, 1, PL_HOLD, 0, 0, 0, "reason=crash" } },
+	{ AT " held 0 by=1000 reason=operator",
+	    { AT_US, EV_HELD, 0, PL_HOLD, 0, 0, 0,
+	    "by=1000 reason=operator" } },
+	{ AT " unheld 0 by=1000 to=wait next=" NEXT,
+	    { AT_US, EV_UNHELD, 0, PL_WAIT, NEXT_US, 0, 0, "by=1000" } },
 	{ AT " retried 2 by=1000 to=new next=" NEXT,
 	    { AT_US, EV_RETRIED, 2, PL_NEW, NEXT_US, 0, 0, "by=1000" } },
 	{ AT " cancelled 0 by=1000 release=" NEXT,
@@ -990,8 +995,8 @@ static void
 event_names(void)
 {
 	static const char *const names[] = { "claimed", "renewed", "done",
-	    "failed", "later", "released", "interrupted", "held", "retried",
-	    "cancelled", "expired" };
+	    "failed", "later", "released", "interrupted", "held", "unheld",
+	    "retried", "cancelled", "expired" };
 	int found = 0;
 
 	CHECK_INT(NITEMS(names), EV_N);
