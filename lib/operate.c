@@ -33,8 +33,8 @@ finish_add(struct idq *q, struct job *j)
 }
 
 static int
-try_grab(struct idq *q, const char *ref, int flags, int64_t wait, struct job *j,
-    bool *busy)
+try_grab(struct idq *q, const char *ref, int flags, int64_t wait,
+    struct job *j, bool *busy)
 {
 	struct name n;
 	int r;

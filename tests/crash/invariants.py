@@ -658,15 +658,17 @@ class Queue:
             self.say(name, "of no claim of a job")
 
     def _log(self, name, data):
-        events = set(EVENTS) | {"added", "mismatch", "forgotten", "lost"}
+        events = set(EVENTS) | {"added", "mismatch", "forgotten", "lost",
+                                "purged"}
         for number, line in enumerate(data.split(b"\n"), 1):
             if not line:
                 continue
             fields = line.decode("utf-8", "replace").split("\t")
             known = len(fields) == 6 and fields[1] in events and \
                 re.fullmatch(rf"{HASH}\.{ID}\.\d+", fields[2])
-            purged = len(fields) >= 3 and fields[1:3] == ["purged", "-"]
-            if not re.fullmatch(STAMP, fields[0]) or not (known or purged):
+            whole = len(fields) >= 3 and fields[2] == "-" and \
+                fields[1] in ("purged", "paused", "resumed")
+            if not re.fullmatch(STAMP, fields[0]) or not (known or whole):
                 self.say(name, f"line {number}: {line[:80]!r}")
         if data and not data.endswith(b"\n"):
             self.say(name, "its last line has no end")
@@ -693,7 +695,7 @@ def check_acked(queue, keys):
         if ended is None:
             ended = {line[2][:64] for line in queue.log_lines()
                      if len(line) > 2 and line[1] in
-                     FINAL_STATES | {"forgotten"}}
+                     FINAL_STATES | {"forgotten", "purged"}}
         if h not in ended:
             queue.say(f"keys/{h[:2]}/{h}",
                       f"acknowledged and lost: {key}")

@@ -949,6 +949,108 @@ def _(box):
     return Case(argv("retry", "a"), retried(1))
 
 
+def held(runs):
+    """Hold it, see that it stays, let it go on."""
+    def after(box, _):
+        box.idq("hold", "a")
+        box.drain()
+        box.check(True)
+        box.expect("a", "held", runs - 1)
+        box.idq("unhold", "a")
+        box.drain()
+        box.idq("fsck")
+        box.check(True)
+        box.expect("a", "done", runs)
+    return after
+
+
+@case("hold: a pending job")
+def _(box):
+    box.idq("add", *ADD)
+    return Case(argv("hold", "a"), held(1))
+
+
+@case("hold: a waiting job, then fsck")
+def _(box):
+    def after(box, hit):
+        box.idq("fsck")
+        box.check(True)
+        box.expect("a", "pending held", 0)
+        if hit.code == 0:
+            box.expect("a", "held", 0)
+        box.idq("retry", "a")
+        box.drain()
+        box.expect("a", "done", 1)
+    box.add("a", "--in", "1h")
+    return Case(argv("hold", "a"), after)
+
+
+@case("unhold: then a worker")
+def _(box):
+    def after(box, hit):
+        box.drain()
+        box.check(True)
+        box.expect("a", "held done", 0, 1)
+        if hit.code == 0:
+            box.expect("a", "done", 1)
+        box.idq("unhold", "a", ok=(0, 69))
+        box.drain()
+        box.expect("a", "done", 1)
+    box.idq("add", *ADD)
+    box.idq("hold", "a")
+    return Case(argv("unhold", "a"), after)
+
+
+@case("unhold: after a crash")
+def _(box):
+    box.add("a", "--on-crash", "hold")
+    box.crash()
+    box.drain()
+    box.expect("a", "held", 1)
+    return Case(argv("unhold", "a"), held(2))
+
+
+@case("unhold: a waiting job")
+def _(box):
+    def after(box, _):
+        box.idq("unhold", "a")
+        box.idq("fsck")
+        box.check(True)
+        box.expect("a", "pending", 0)
+    box.add("a", "--in", "1h")
+    box.idq("hold", "a")
+    return Case(argv("unhold", "a"), after)
+
+
+@case("pause")
+def _(box):
+    def after(box, hit):
+        if hit.code == 0:
+            box.drain()
+            box.expect("a", "pending", 0)
+        box.idq("pause")
+        box.drain()
+        box.check(True)
+        box.expect("a", "pending", 0)
+        box.idq("resume")
+        again()(box, hit)
+    box.idq("add", *ADD)
+    return Case(argv("pause", "-m", "why"), after)
+
+
+@case("resume")
+def _(box):
+    def after(box, hit):
+        if hit.code == 0:
+            box.drain()
+            box.expect("a", "done", 1)
+        box.idq("resume")
+        again()(box, hit)
+    box.idq("add", *ADD)
+    box.idq("pause", "-m", "why")
+    return Case(argv("resume"), after)
+
+
 @case("forget")
 def _(box):
     def after(box, _):
