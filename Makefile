@@ -17,6 +17,7 @@ MANDIR	?= $(DATADIR)/man
 BASHDIR	?= $(DATADIR)/bash-completion/completions
 ZSHDIR	?= $(DATADIR)/zsh/site-functions
 FISHDIR	?= $(DATADIR)/fish/vendor_completions.d
+EXAMPLEDIR ?= $(DATADIR)/doc/idq/examples
 DESTDIR	?=
 
 CC	?= cc
@@ -128,6 +129,14 @@ CMD_SRCS = \
 	cmd/refs.c \
 	cmd/util.c
 
+EXAMPLES = \
+	man/examples/calls.crontab \
+	man/examples/idq-ask@.service \
+	man/examples/idq-ask@.timer \
+	man/examples/idq-drain@.service \
+	man/examples/idq-drain@.timer \
+	man/examples/idq-worker@.service
+
 # Programs of their own, each with its main(), linked with libidq.a.
 UNIT_SRCS = \
 	tests/unit/add.c \
@@ -140,7 +149,7 @@ UNIT_SRCS = \
 	tests/unit/trail.c
 
 DEPS	= gcc libc6-dev make libbsd-dev libmd-dev libjansson-dev \
-	bats parallel jq faketime libfaketime procps bsdutils binutils g++ \
+	bats parallel jq strace faketime libfaketime procps bsdutils binutils g++ \
 	git zsh fish mandoc python3
 LINT_DEPS = clang-format clang-tidy cppcheck shellcheck mandoc
 CLANG_DEPS = clang
@@ -288,13 +297,15 @@ install:
 	@test -x $(B)/idq || { echo 'nothing to install: run make' >&2; exit 1; }
 	$(INSTALL) -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1' \
 	    '$(DESTDIR)$(MANDIR)/man5' '$(DESTDIR)$(BASHDIR)' \
-	    '$(DESTDIR)$(ZSHDIR)' '$(DESTDIR)$(FISHDIR)'
+	    '$(DESTDIR)$(ZSHDIR)' '$(DESTDIR)$(FISHDIR)' \
+	    '$(DESTDIR)$(EXAMPLEDIR)'
 	$(INSTALL) -m 755 $(B)/idq '$(DESTDIR)$(BINDIR)/idq'
 	$(INSTALL) -m 644 man/idq.1 '$(DESTDIR)$(MANDIR)/man1/idq.1'
 	$(INSTALL) -m 644 man/idq.5 '$(DESTDIR)$(MANDIR)/man5/idq.5'
 	$(INSTALL) -m 644 completions/idq.bash '$(DESTDIR)$(BASHDIR)/idq'
 	$(INSTALL) -m 644 completions/idq.zsh '$(DESTDIR)$(ZSHDIR)/_idq'
 	$(INSTALL) -m 644 completions/idq.fish '$(DESTDIR)$(FISHDIR)/idq.fish'
+	$(INSTALL) -m 644 $(EXAMPLES) '$(DESTDIR)$(EXAMPLEDIR)'
 
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/idq' \
@@ -302,6 +313,9 @@ uninstall:
 	    '$(DESTDIR)$(MANDIR)/man5/idq.5' \
 	    '$(DESTDIR)$(BASHDIR)/idq' '$(DESTDIR)$(ZSHDIR)/_idq' \
 	    '$(DESTDIR)$(FISHDIR)/idq.fish'
+	for f in $(EXAMPLES); do \
+		rm -f '$(DESTDIR)$(EXAMPLEDIR)'/$${f##*/}; \
+	done
 
 clean:
 	rm -rf build

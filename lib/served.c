@@ -248,7 +248,8 @@ idq_served_gate(struct served *s)
 	int64_t age = s->q->cfg[CFG_GATE_AGE], now = idq_now(), due;
 	char text[32];
 
-	if (age == 0 || (s->took_at != 0 && now - s->took_at < age))
+	if (age == 0 || (s->took_at != 0 && now - s->took_at < age) ||
+	    idq_is_paused(s->q))
 		return 0;
 	if (oldest_due(s->q, age, &due) == -1)
 		return -1;

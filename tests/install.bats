@@ -32,6 +32,12 @@ installed() {
 	run installed "$to$prefix"
 	expect 0 '755 ./bin/idq
 644 ./share/bash-completion/completions/idq
+644 ./share/doc/idq/examples/calls.crontab
+644 ./share/doc/idq/examples/idq-ask@.service
+644 ./share/doc/idq/examples/idq-ask@.timer
+644 ./share/doc/idq/examples/idq-drain@.service
+644 ./share/doc/idq/examples/idq-drain@.timer
+644 ./share/doc/idq/examples/idq-worker@.service
 644 ./share/fish/vendor_completions.d/idq.fish
 644 ./share/man/man1/idq.1
 644 ./share/man/man5/idq.5
@@ -52,16 +58,22 @@ installed() {
 
 @test "install: each place can be chosen" {
 	run -0 in_top install DESTDIR="$PWD/to" BINDIR=/b MANDIR=/m \
-	    BASHDIR=/bash ZSHDIR=/zsh FISHDIR=/fish
+	    BASHDIR=/bash ZSHDIR=/zsh FISHDIR=/fish EXAMPLEDIR=/e
 	run installed to
 	expect 0 '755 ./b/idq
 644 ./bash/idq
+644 ./e/calls.crontab
+644 ./e/idq-ask@.service
+644 ./e/idq-ask@.timer
+644 ./e/idq-drain@.service
+644 ./e/idq-drain@.timer
+644 ./e/idq-worker@.service
 644 ./fish/idq.fish
 644 ./m/man1/idq.1
 644 ./m/man5/idq.5
 644 ./zsh/_idq'
 	run -0 in_top uninstall DESTDIR="$PWD/to" BINDIR=/b MANDIR=/m \
-	    BASHDIR=/bash ZSHDIR=/zsh FISHDIR=/fish
+	    BASHDIR=/bash ZSHDIR=/zsh FISHDIR=/fish EXAMPLEDIR=/e
 	run installed to
 	expect 0 ''
 }

@@ -103,7 +103,7 @@ reminders() {
 	[ "$(wc -l <<<"$names")" -eq "$(section EXAMPLES | grep -c '^\.Bd')" ]
 	for name in $names; do
 		[ -n "$(example "$name")" ]
-		grep -q "example ${name}[ )]" "$BATS_TEST_FILENAME" || {
+		grep -q "example ${name}\([ )]\|\$\)" "$BATS_TEST_FILENAME" || {
 			echo "no test runs $name"
 			return 1
 		}
@@ -342,4 +342,54 @@ reminders() {
 	for name in $(example alerts.promql | grep -oE 'idq_[a-z_]+'); do
 		grep "^$name{" idq.prom
 	done
+}
+
+# night NAME: run that block of the runbook.
+night() {
+	run --separate-stderr sh -c "$(example "night-$1.sh")"
+}
+
+# In the order of the page: example night-look.sh
+# example night-pause.sh
+# example night-thin.sh
+# example night-catch-up.sh
+# example night-after.sh
+@test "manual: the night, from top to bottom" {
+	need faketime
+	stub call-up <<-'END'
+		echo "$1" >>"$here/rings"
+	END
+	idq init -q calls
+	idq config -q calls gate-age 2h
+	for n in 1 2 3 4; do
+		at -5h idq add -q calls -k "call/$n" -- "$n"
+	done
+	at -1h idq add -q calls -k call/5 -- 5 2>mail
+	at -59m idq add -q calls -k call/6 -- 6
+	grep -q ': stalled: 5 pending, oldest 4h' mail
+	run -75 idq work -q calls --drain -- call-up
+
+	night look
+	[[ $output == 'IDQ WARNING'*'6 pending'* ]]
+	grep -q $'^pending\t6$' <<<"$output"
+	grep -q $'^pending\t.*\tcall/6$' <<<"$output"
+
+	night pause
+	[ "$status" -eq 0 ]
+	run -0 --separate-stderr idq work -q calls --drain -- call-up
+	expect 0 ''
+
+	night thin
+	[ "$status" -eq 0 ]
+	is "$(idq ls -q calls -s pending | cut -f8 | tr '\n' ' ')" 'call/5 call/6 '
+
+	night catch-up
+	[ "$status" -eq 0 ]
+	is "$(tr '\n' ' ' <rings)" '5 6 '
+
+	night after
+	[ "$status" -eq 0 ]
+	is "$(head -n 2 <<<"$output")" $'1\tcall/5\n1\tcall/6'
+	is "$(tail -n +3 <<<"$output" | sort | tr '\n' ' ')" \
+	    'call/1 call/2 call/3 call/4 '
 }

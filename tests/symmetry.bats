@@ -8,8 +8,8 @@ load helpers/common
 load helpers/complete
 
 # Test files that are about a subject and not a verb.
-subjects='batch byhand completions filters gate headers incident install manual
-    output pacing readme recovery spools symbols symmetry'
+subjects='batch byhand completions examples filters gate headers incident
+    install manual output pacing readme recovery spools symbols symmetry'
 
 verbs() {
 	idq --help |

@@ -42,7 +42,7 @@ length_of(const char *value)
 {
 	int64_t d;
 
-	if (strcmp(value, "none") == 0)
+	if (strcmp(value, "none") == 0 || strcmp(value, "off") == 0)
 		return 0;
 	if (strcmp(value, "forever") == 0)
 		return IDQ_FOREVER;
@@ -166,7 +166,7 @@ two_handles(void)
 	CHECK_INT(idq_config_set(b, "on-crash", "hold"), 0);
 	h = reopen();
 	check_value(h, 3, "3");
-	check_value(h, 10, "hold");
+	check_value(h, 14, "hold");
 	idq_close(h);
 	idq_close(a);
 	idq_close(b);
@@ -328,7 +328,7 @@ good_files(void)
 	h = reopen();
 	check_value(h, 0, "1d");
 	check_value(h, 3, "2");
-	check_value(h, 10, "hold");
+	check_value(h, 14, "hold");
 	CHECK(!idq_config_is_set(h, "sync"));
 	idq_close(h);
 	start();
