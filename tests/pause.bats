@@ -48,7 +48,7 @@ setup() {
 
 @test "pause: the file says when, by whom and why" {
 	run -0 --separate-stderr idq pause -m 'deploy of the dialler' -v
-	[[ $output =~ ^"$queue"$'\t'paused\ since\ ([^ ]+)\ by\ "$who":\ deploy\ of\ the\ dialler$ ]]
+	[[ $output =~ ^"$queue	paused since "([^ ]+)" by $who: deploy of the dialler"$ ]]
 	is "$(cat "$queue/paused")" "${BASH_REMATCH[1]} $who deploy of the dialler"
 }
 
