@@ -73,6 +73,7 @@ enum {
 	OPT_HELP
 /* Of a verb that takes several queues, and of one that reads from any. */
 #define QUEUES	"QUEUE..."
+#define QUEUES_MAX	64
 #define OPT_END_SEVERAL							\
 	{ 'q', NULL, QUEUES, "a queue; may be given several times" },	\
 	OPT_HELP

@@ -7,8 +7,8 @@
 
 #define HASH_SHOWN	12
 
-static const char *const heads[] = { "QUEUE", "STATE", "JOB", "WHEN", "TRIES", "DUPS",
-    "LAST DUP", "GROUP", "KEY" };
+static const char *const heads[] = { "QUEUE", "STATE", "JOB", "WHEN", "TRIES",
+    "DUPS", "LAST DUP", "GROUP", "KEY" };
 
 struct ls {
 	struct idq	*q;

@@ -112,14 +112,18 @@ all_over(struct wait *w)
 	size_t left = 0;
 
 	for (size_t i = 0; i < w->n; i++) {
-		if (!is_over(w, &w->v[i])) {
-			w->v[left++] = w->v[i];
+		struct awaited *a = &w->v[i];
+
+		if (a->token == NULL)
+			continue;	/* told already */
+		if (!is_over(w, a)) {
+			left++;
 			continue;
 		}
-		free(w->v[i].token);
-		free(w->v[i].key);
+		free(a->token);
+		free(a->key);
+		a->token = a->key = NULL;
 	}
-	w->n = left;
 	return left == 0;
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include <inttypes.h>
 #include <signal.h>
-#include <stdlib.h>
 
 #include "cmd.h"
 
@@ -9,7 +8,7 @@ struct worker {
 	struct idq_work	 w;
 	bool		 verbose;
 	bool		 gated;
-	struct idq	**queues;
+	struct idq	*queues[QUEUES_MAX];
 	size_t		 n;
 };
 
@@ -73,9 +72,6 @@ open_all(struct worker *w)
 	size_t n;
 
 	names = queue_options(&n);
-	w->queues = calloc(n > 0 ? n : 1, sizeof(*w->queues));
-	if (w->queues == NULL)
-		return complain_memory();
 	if (n <= 1) {
 		status = open_queue(w->queues, "default",
 		    IDQ_WRITE | IDQ_CREATE);
@@ -101,7 +97,6 @@ work(struct worker *w)
 		    complain_queue(w->queues[0], NULL);
 	for (size_t i = 0; i < w->n; i++)
 		idq_close(w->queues[i]);
-	free(w->queues);
 	return status;
 }
 

@@ -7,8 +7,6 @@
 
 #define OPTS_MAX	32
 
-#define QUEUES_MAX	64
-
 static const struct verb *current;
 static const char *queues[QUEUES_MAX];
 static size_t nqueues;

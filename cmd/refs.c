@@ -191,6 +191,7 @@ look_for(void *arg, const char *ref, int flags)
 	l->flags = flags;
 	l->found = 0;
 	status = l->q != NULL ? look(l, l->q) : each_queue(IDQ_READ, look, l);
+	l->ref = NULL;
 	if (l->found > 0 || status != 0)
 		return status;
 	complain("%s: no such job in %s", ref, l->q != NULL ?

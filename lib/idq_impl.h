@@ -37,7 +37,7 @@
 enum place {
 	PL_NEW,
 	PL_WAIT,
-	PL_PACED,			/* pending, behind others of its group */
+	PL_PACED,			/* pending, behind its group */
 	PL_CUR,
 	PL_HOLD,
 	PL_FAILED,
@@ -278,8 +278,8 @@ int	 idq_settle(struct idq *, struct job *, const char *from);
 int	 idq_step(struct idq *, struct job *, const char *from,
 	    struct line *, bool sync);
 /*
- * Remove state name, dups, output and key of a job that has ended.  SYNC the first
- * before the last: else a cut could bring back the name of a job whose key
+ * Remove state name, dups, output and key of a job that has ended.  SYNC the
+ * first before the last: else a cut could bring back the name of a job whose key
  * was still to be held.
  */
 int	 idq_free_key(struct idq *, struct job *, const char *from, bool sync);

@@ -25,7 +25,7 @@
 #define OUT_MAX		(1024 * 1024)	/* of the file */
 #define HEAD		(256 * 1024)	/* that is kept of the beginning */
 #define TAIL		(384 * 1024)	/* and, at least, of the end */
-#define MARK		"\n[idq: 00000000000000000000 bytes are left out here]\n"
+#define MARK	"\n[idq: 00000000000000000000 bytes are left out here]\n"
 #define MARK_LEN	(sizeof(MARK) - 1)
 #define MARK_DIGITS	20
 #define MARK_NUMBER	7		/* where they begin */

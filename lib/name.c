@@ -10,7 +10,8 @@
 #include "idq_impl.h"
 
 static const char *const dirs[] = {
-	"new", "wait", "paced", "cur", "hold", "failed", "done", "cancelled", "expired",
+	"new", "wait", "paced", "cur", "hold", "failed", "done", "cancelled",
+	"expired",
 	"tmp", "turn"
 };
 

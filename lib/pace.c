@@ -122,7 +122,7 @@ load_line(struct idq *q, struct group *g, char *line)
 		idq_stamp_parse(value, strlen(value), &g->turn);
 	else if (strcmp(line, "Next") == 0 &&
 	    idq_name_parse(PL_NEW, value, &n) == 0)
-		strlcpy(g->next, value, sizeof(g->next));
+		memcpy(g->next, value, sizeof(g->next));
 	else if (strcmp(line, "Runs") == 0 && still_runs(q, value))
 		return add_run(g, value);
 	return 0;
@@ -301,7 +301,7 @@ let_out(struct idq *q, struct group *g, const char *name)
 		/* What its trail says is for the claim to see. */
 		idq_place_path(PL_NEW, n.hash, n.id, n.due, to);
 		if ((r = idq_move(q, &j, from, to)) == 1)
-			strlcpy(g->next, name, sizeof(g->next));
+			memcpy(g->next, name, sizeof(g->next));
 	}
 	idq_job_unlock(&j);
 	idq_job_close(&j);

@@ -286,7 +286,8 @@ idq_job_state(struct job *j, int64_t now)
 {
 	static const enum idq_state states[PL_NSTATES] = {
 		[PL_NEW] = IDQ_PENDING, [PL_WAIT] = IDQ_WAITING,
-		[PL_PACED] = IDQ_PENDING, [PL_CUR] = IDQ_RUNNING, [PL_HOLD] = IDQ_HELD,
+		[PL_PACED] = IDQ_PENDING,
+		[PL_CUR] = IDQ_RUNNING, [PL_HOLD] = IDQ_HELD,
 		[PL_FAILED] = IDQ_FAILED, [PL_DONE] = IDQ_DONE,
 		[PL_CANCELLED] = IDQ_CANCELLED, [PL_EXPIRED] = IDQ_EXPIRED
 	};

@@ -46,7 +46,7 @@ struct worker {
 static int
 keep_error(struct worker *w, struct idq *q)
 {
-	if (w->code == 0) {
+	if (w->msg == NULL) {
 		w->code = q->code;
 		w->msg = strdup(q->msg);
 	}
@@ -281,7 +281,7 @@ start(struct worker *w, struct slot *s)
 static void
 close_gate(struct worker *w, struct served *s)
 {
-	bool first = w->code == 0;
+	bool first = w->msg == NULL;
 
 	keep_error(w, s->q);
 	if (first && w->opt->gate != NULL)
@@ -477,8 +477,11 @@ serve(struct worker *w, struct idq *const *qs, size_t n)
 {
 	int r = 1;
 
-	if ((w->queues = calloc(n, sizeof(*w->queues))) == NULL)
-		return idq_errno(qs[0], "%s", qs[0]->path);
+	w->queues = calloc(n > 0 ? n : 1, sizeof(*w->queues));
+	if (w->queues == NULL) {
+		idq_errno(qs[0], "%s", qs[0]->path);
+		return keep_error(w, qs[0]);
+	}
 	for (; r == 1 && w->nqueues < n; w->nqueues++) {
 		struct served *s = &w->queues[w->nqueues];
 
@@ -523,10 +526,9 @@ idq_work(struct idq *const *qs, size_t n, const struct idq_work *opt)
 	for (size_t i = 0; i < w.nqueues; i++)
 		idq_served_close(&w.queues[i]);
 	free(w.queues);
-	if (w.code == 0)
-		return 0;
-	idq_error(qs[0], w.code, "%s", w.msg != NULL ? w.msg :
-	    "out of memory");
+	if (w.code != 0)
+		idq_error(qs[0], w.code, "%s", w.msg != NULL ? w.msg :
+		    "out of memory");
 	free(w.msg);
-	return -1;
+	return w.code == 0 ? 0 : -1;
 }

@@ -186,16 +186,16 @@ gaps() {
 	for i in $(seq 40); do
 		echo "{\"key\":\"$i\",\"group\":\"g$((i % 4))\"}"
 	done | idq add --batch --json-lines
-	cat >command <<-'END'
+	cat >ring <<-'END'
 		#!/bin/sh
 		mkdir "lock.$IDQ_GROUP" || echo "$IDQ_KEY" >>overlap
 		echo "$IDQ_KEY" >>"order.$IDQ_GROUP"
 		sleep 0.01
 		rmdir "lock.$IDQ_GROUP"
 	END
-	chmod +x command
+	chmod +x ring
 	for i in 1 2 3; do
-		spawn idq work -j 2 -- ./command
+		spawn idq work -j 2 -- ./ring
 	done
 	wait_for '[ "$(idq ls -s done | wc -l)" -eq 40 ]' 30
 	[ ! -e overlap ]
