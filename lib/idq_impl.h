@@ -279,8 +279,8 @@ int	 idq_step(struct idq *, struct job *, const char *from,
 	    struct line *, bool sync);
 /*
  * Remove state name, dups, output and key of a job that has ended.  SYNC the
- * first before the last: else a cut could bring back the name of a job whose key
- * was still to be held.
+ * first before the last: else a cut could bring back the name of a job whose
+ * key was still to be held.
  */
 int	 idq_free_key(struct idq *, struct job *, const char *from, bool sync);
 

@@ -41,8 +41,7 @@ seconds() {
 @test "plan: an empty queue has nothing to run" {
 	run -0 --separate-stderr idq plan
 	expect 0 'queue	default
-paused	-		
-pending	0
+paused	-'$'\t\t\n''pending	0
 groups	0
 oldest	-
 waiting	0

@@ -443,6 +443,7 @@ class Queue:
         for f in self.files.values():
             self._judge(f)
         self._one_per_key()
+        self._turns()
         for kind, name, m in self.others:
             self._other(kind, name, m)
 
@@ -595,6 +596,14 @@ class Queue:
             self.say(states[0], "in new, and not yet due")
         if job.state == "running" and not job.leased(self.now):
             self.say(states[0], "neither locked nor leased")
+
+    def _turns(self):
+        """A group with parked jobs has a turn ahead."""
+        turns = {m["group"] for kind, _, m in self.others if kind == "turn"}
+        for f in self.files.values():
+            for name, (kind, m) in f.names.items():
+                if kind == "paced" and m["group"] not in turns:
+                    self.say(name, "parked, and its group has no turn")
 
     def _one_per_key(self):
         unfinished = {}

@@ -10,6 +10,7 @@ until the rig kills it too, or waits for it.
 
 import argparse
 import ctypes
+import glob
 import multiprocessing
 import os
 import re
@@ -194,9 +195,9 @@ class Box:
     def add(self, key, *options, ok=(0,)):
         return self.idq("add", "-k", key, *options, ok=ok)
 
-    def drain(self, status=0):
+    def drain(self, status=0, env=None):
         return self.idq("work", "--drain", "--", COMMAND,
-                        env={"STATUS": str(status)})
+                        env={"STATUS": str(status), **(env or {})})
 
     def claim(self, lease="1h"):
         """The token of a claim, or an empty string."""
@@ -541,6 +542,42 @@ def _(box):
     return Case(WORK, worked("a"), env={"NAP": "0.1"}, keep=True)
 
 
+# With a minute more on the clock: a group's turn has come.
+LATER = {"FAKETIME": "+61s", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+         "LD_PRELOAD": "".join(glob.glob(
+             "/usr/lib/*/faketime/libfaketime.so.1"))}
+
+
+def paced(*keys, most=2):
+    """All of a group run, those that were parked within a minute."""
+    def after(box, _):
+        box.drain()
+        if children():
+            box.wait_orphans()
+            box.check(False)
+            box.drain()
+        box.wait(lambda: box.drain(env=LATER) and
+                 all(box.state(k) == "done" for k in keys), "a gap to end")
+        for key in keys:
+            box.expect(key, "done", 1, most)
+    return after
+
+
+@case("work: parks jobs of a group and lets them out", short=True)
+def _(box):
+    for key in ("a", "b", "c"):
+        box.add(key, "-g", "x")
+    return Case(WORK, paced("a", "b", "c"))
+
+
+@case("work: with a gap between the jobs of a group")
+def _(box):
+    box.idq("config", "group-gap", "1s")
+    for key in ("a", "b"):
+        box.add(key, "-g", "x")
+    return Case(WORK, paced("a", "b"))
+
+
 @case("work: then a claim")
 def _(box):
     def after(box, _):
@@ -773,6 +810,42 @@ def _(box):
     box.idq("add", *ADD)
     box.add("b")
     return Case(argv("claim", "--lease", "1s"), after)
+
+
+@case("claim: parks a job of a busy group", short=True)
+def _(box):
+    box.add("a", "-g", "x")
+    box.add("b", "-g", "x")
+    box.add("c")
+    token = box.claim()
+
+    def after(box, hit):
+        box.idq("ack", token)
+        if hit.out.endswith("\n"):
+            box.idq("ack", hit.out.strip())
+        box.drain()
+        box.drain(env=LATER)
+        box.wait(lambda: box.drain() and box.state("c") == "done",
+                 "a lease to lapse")
+        box.expect("a", "done", 0)
+        box.expect("b", "done", 1)
+    return Case(argv("claim", "--lease", "1s"), after)
+
+
+@case("ack: lets out the next of a group", short=True)
+def _(box):
+    box.add("a", "-g", "x")
+    box.add("b", "-g", "x")
+    token = box.claim()
+    box.claim()
+
+    def after(box, _):
+        box.idq("ack", token, ok=(0, 69))
+        box.drain()
+        box.drain(env=LATER)
+        box.expect("a", "done", 0)
+        box.expect("b", "done", 1)
+    return Case(argv("ack", token), after)
 
 
 @case("claim: promotes a waiting job")
