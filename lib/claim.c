@@ -99,17 +99,36 @@ claim_locked(struct idq *q, struct job *j, const char *path, struct taking *t)
 	return claim_paced(q, j, path, t);
 }
 
+/* Somebody claims it, or adds it: those of its group behind it have to wait. */
+static void
+note_busy(struct idq *q, const char *path, const char *hash, struct taking *t)
+{
+	struct job j;
+
+	if (idq_job_open(q, path, &j) != 1)
+		return;
+	if (idq_job_load(q, &j, hash) == 0 && j.whole && j.pub.group != NULL)
+		idq_pace_behind(t, j.pub.group);
+	idq_job_close(&j);
+}
+
 int
 idq_take(struct idq *q, const char *name, struct taking *t, struct job *j)
 {
 	char path[PATH_SIZE];
+	bool busy = false;
 	struct name n;
 	int r;
 
 	snprintf(path, sizeof(path), "new/%s", name);
 	if (idq_name_parse(PL_NEW, name, &n) == -1)
 		return 0;
-	if ((r = idq_job_take(q, path, n.hash, &t->busy, j)) == 1) {
+	r = idq_job_take(q, path, n.hash, &busy, j);
+	if (busy) {
+		t->busy = true;
+		note_busy(q, path, n.hash, t);
+	}
+	if (r == 1) {
 		r = claim_locked(q, j, path, t);
 		if (r != 1) {
 			idq_job_unlock(j);

@@ -489,11 +489,15 @@ int64_t	 idq_backoff(const struct idq *, uint32_t attempt);
 int64_t	 idq_after(int64_t now, int64_t d);	/* never past the end */
 
 /* claim.c */
+#define BEHIND_MAX	8
 struct taking {
 	int64_t	lease;			/* 0: none */
 	int64_t	rate;			/* as idq_rate_parse(); 0: none */
 	bool	busy;			/* out: somebody held one locked */
 	int64_t	until;			/* out: the rate allows none before */
+	/* Groups of which an older job was locked: these come first. */
+	char	behind[BEHIND_MAX][HASH_SIZE];
+	size_t	nbehind;		/* if more than that, all groups */
 };
 /* Take a job of new/: 1 claimed and locked, 0 not this one, -1. */
 int	 idq_take(struct idq *, const char *name, struct taking *,
@@ -554,6 +558,8 @@ struct group {
  */
 int	 idq_pace_enter(struct idq *, struct job *, const char *name,
 	    struct taking *, struct group *);
+/* A job of this group is locked: no younger one may overtake it. */
+void	 idq_pace_behind(struct taking *, const char *group);
 /* J was started, or with FAILED was not after all: let out the next. */
 void	 idq_pace_started(struct idq *, struct group *, bool failed);
 /* J, of a group, is about to leave cur/ for where its last line says. */

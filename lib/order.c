@@ -18,7 +18,7 @@
 struct order {
 	struct first	  first;
 	size_t		  next;		/* of its names */
-	int64_t		  scanned;
+	int64_t		  scanned;	/* 0: not, or not to be relied on */
 	char		  after[NEW_LEN + 1];	/* only names behind this one */
 };
 
@@ -119,6 +119,23 @@ take_any(struct idq *q, struct order *o, struct taking *t, struct job *j)
 	return 0;
 }
 
+static void
+begin(struct taking *t)
+{
+	t->busy = false;
+	t->until = 0;
+	t->nbehind = 0;
+}
+
+/* One that was passed over because of a lock is not to be overtaken. */
+static int
+leave(struct order *o, const struct taking *t, int r)
+{
+	if (t->busy)
+		o->scanned = 0;
+	return r;
+}
+
 int
 idq_order_take(struct idq *q, struct order *o, struct taking *t,
     struct job *j)
@@ -127,20 +144,19 @@ idq_order_take(struct idq *q, struct order *o, struct taking *t,
 	int64_t age = idq_now() - o->scanned;
 	int r;
 
-	t->busy = false;
-	t->until = 0;
+	begin(t);
 	if (idq_is_paused(q))
 		return 0;
 	if (age >= 0 && age < IDQ_SECOND &&
 	    ((r = take_next(q, o, t, j)) != 0 || t->until != 0))
-		return r;
-	t->busy = false;
+		return leave(o, t, r);
+	begin(t);
 	/* An adder's lock outlives its rename by an instant. */
 	for (int ms = 1; (r = take_any(q, o, t, j)) == 0 && t->busy &&
 	    t->until == 0 && ms <= PAUSE_MAX; ms *= 2) {
 		pause.tv_nsec = ms * 1000000L;
 		nanosleep(&pause, NULL);
-		t->busy = false;
+		begin(t);
 	}
-	return r;
+	return leave(o, t, r);
 }

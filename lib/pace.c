@@ -398,6 +398,23 @@ not_now(struct idq *q, struct group *g, struct job *j, const char *path)
 	return r == -1 ? -1 : 0;
 }
 
+void
+idq_pace_behind(struct taking *t, const char *group)
+{
+	if (t->nbehind < BEHIND_MAX)
+		idq_key_hash(group, strlen(group), t->behind[t->nbehind]);
+	t->nbehind++;
+}
+
+static bool
+is_behind(const struct taking *t, const char *hash)
+{
+	for (size_t i = 0; i < t->nbehind && i < BEHIND_MAX; i++)
+		if (strcmp(t->behind[i], hash) == 0)
+			return true;
+	return t->nbehind > BEHIND_MAX;
+}
+
 int
 idq_pace_enter(struct idq *q, struct job *j, const char *name,
     struct taking *t, struct group *g)
@@ -406,8 +423,14 @@ idq_pace_enter(struct idq *q, struct job *j, const char *name,
 	int r;
 
 	idq_key_hash(j->pub.group, strlen(j->pub.group), hash);
+	if (is_behind(t, hash)) {
+		t->busy = true;
+		return 0;
+	}
 	if ((r = group_open(q, hash, j->pub.group, g)) != 1) {
 		t->busy |= r == 0;
+		if (r == 0)
+			idq_pace_behind(t, j->pub.group);
 		return r;
 	}
 	snprintf(path, sizeof(path), "new/%s", name);

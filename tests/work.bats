@@ -650,6 +650,23 @@ OTHER=kept"
 	[[ $stderr == 'idq: work: default: a: failed after 1 attempt ('*')' ]]
 }
 
+@test "work: a deadline that passes while the payload is copied is in time" {
+	need strace
+	echo hello | idq add -k a --payload - \
+	    --not-after "@$(($(date +%s) + 2))"
+	# The leak checker is no friend of strace.
+	ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 run -0 --separate-stderr \
+	    strace -f -qq -o calls -e inject=memfd_create:delay_enter=3000000 \
+	    idq work --drain -v -- touch ran
+	[[ $output == expired$'\t'* ]]
+	[ ! -e ran ]
+	is "$(state_of a)" expired
+	is "$(echo $(events a))" 'claimed 1 expired 1'
+	# Its key is free again.
+	run -0 --separate-stderr idq add -v -k a
+	[[ $output == added$'\t'* ]]
+}
+
 @test "work: with on-crash hold a signal holds the job, in one line" {
 	idq add -k a --on-crash hold
 	run -0 --separate-stderr idq work --drain -- sh -c 'kill -KILL $$'
