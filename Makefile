@@ -46,6 +46,7 @@ LIB_SRCS = \
 	lib/first.c \
 	lib/follow.c \
 	lib/fsck.c \
+	lib/group.c \
 	lib/holder.c \
 	lib/jobfile.c \
 	lib/keeper.c \

@@ -167,6 +167,12 @@ int	 each_queue(int flags, int (*each)(void *, struct idq *), void *);
 typedef int queue_failed(void *, const char *, int, const char *);
 int	 each_queue_or(int flags, int (*each)(void *, struct idq *),
 	    queue_failed *, void *);
+/*
+ * All of them at once: 0 and N handles in QS, or a status after the words, and
+ * none.
+ */
+int	 open_queues(struct idq *qs[QUEUES_MAX], size_t *n, int flags);
+void	 close_queues(struct idq **qs, size_t n);
 /* Whether there may be more than one: then what is printed names them. */
 bool	 several_queues(void);
 const char *queue_name(const struct idq *);	/* as -q takes it */

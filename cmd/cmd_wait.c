@@ -7,13 +7,15 @@
 
 /* A job that is waited for.  Its token: the key may become another job's. */
 struct awaited {
+	struct idq	*q;
 	char		*token;
 	char		*key;
 };
 
 struct wait {
-	struct idq	*q;
-	struct idq_watch *watch;
+	struct idq	*queues[QUEUES_MAX];
+	size_t		 nqueues;
+	struct idq_watch *watch;	/* on the first of them */
 	bool		 verbose;
 	struct awaited	*v;
 	size_t		 n;
@@ -38,7 +40,7 @@ note(struct wait *w, int status)
 }
 
 static void
-add(struct wait *w, const struct idq_job *j)
+add(struct wait *w, struct idq *q, const struct idq_job *j)
 {
 	struct awaited *a;
 
@@ -49,23 +51,36 @@ add(struct wait *w, const struct idq_job *j)
 			exit(complain_memory());
 	}
 	a = &w->v[w->n++];
+	a->q = q;
 	a->key = strdup(j->key);
 	if (a->key == NULL ||
 	    asprintf(&a->token, "%s.%s.0", j->hash, j->id) == -1)
 		exit(complain_memory());
 }
 
+/* In whichever queue has it. */
 static int
 take(void *arg, const char *ref, int flags)
 {
 	struct wait *w = arg;
 	struct idq_job *j;
-	int status = find_job(w->q, ref, flags, &j);
+	size_t before = w->n;
 
-	if (status == 0)
-		add(w, j);
-	idq_job_free(j);
-	return status;
+	for (size_t i = 0; i < w->nqueues; i++) {
+		switch (idq_find(w->queues[i], ref, flags, &j)) {
+		case 1:
+			add(w, w->queues[i], j);
+			idq_job_free(j);
+			break;
+		case -1:
+			return complain_queue(w->queues[i], ref);
+		}
+	}
+	if (w->n > before)
+		return 0;
+	complain("%s: no such job in %s", ref, w->nqueues > 1 ?
+	    "any of these queues" : idq_queue_dir(w->queues[0]));
+	return EX_NO;
 }
 
 static void
@@ -90,7 +105,7 @@ is_over(struct wait *w, const struct awaited *a)
 	struct idq_job *j;
 	bool over = true;
 
-	switch (idq_find(w->q, a->token, 0, &j)) {
+	switch (idq_find(a->q, a->token, 0, &j)) {
 	case 1:
 		if ((over = idq_is_final(j, idq_now())))
 			ended(w, j);
@@ -101,7 +116,7 @@ is_over(struct wait *w, const struct awaited *a)
 		note(w, EX_NO);
 		break;
 	default:
-		note(w, complain_queue(w->q, a->key));
+		note(w, complain_queue(a->q, a->key));
 	}
 	return over;
 }
@@ -130,10 +145,11 @@ all_over(struct wait *w)
 static bool
 is_drained(struct wait *w)
 {
-	int r = idq_is_drained(w->q);
+	int r = 1;
 
-	if (r == -1)
-		note(w, complain_queue(w->q, NULL));
+	for (size_t i = 0; r == 1 && i < w->nqueues; i++)
+		if ((r = idq_is_drained(w->queues[i])) == -1)
+			note(w, complain_queue(w->queues[i], NULL));
 	return r != 0;
 }
 
@@ -158,13 +174,15 @@ wait_for(struct wait *w, const struct key_opts *key, int argc, char **argv,
 {
 	int status;
 
-	if ((w->watch = idq_watch_new(w->q)) == NULL)
+	if ((w->watch = idq_watch_new(w->queues[0])) == NULL)
 		return complain_memory();
 	if (!empty)
 		note(w, each_ref(key, argc, argv, take, w));
-	tell_paused(w->q);
-	/* What is foreign need not be said each second. */
-	idq_set_notice(w->q, NULL, NULL);
+	for (size_t i = 0; i < w->nqueues; i++) {
+		tell_paused(w->queues[i]);
+		/* What is foreign need not be said each second. */
+		idq_set_notice(w->queues[i], NULL, NULL);
+	}
 	status = wait_until(w, empty ? is_drained : all_over, timeout);
 	for (size_t i = 0; i < w->n; i++) {
 		free(w->v[i].token);
@@ -184,7 +202,7 @@ cmd_wait(int argc, char **argv)
 		    "until nothing is pending or running" },
 		{ OPT_TIMEOUT, "timeout", "D", "for so long at most" },
 		{ 'v', NULL, NULL, "print each outcome" },
-		OPT_END
+		OPT_END_READS
 	};
 	struct wait w = { .status = 0 };
 	struct key_opts key = { .n = 0 };
@@ -207,9 +225,10 @@ cmd_wait(int argc, char **argv)
 		usage_error("--empty: does not go with keys");
 	if (!empty)
 		check_refs(&key, argc, argv);
-	if ((status = open_queue(&w.q, "default", IDQ_READ)) != 0)
+	status = open_queues(w.queues, &w.nqueues, IDQ_READ);
+	if (status != 0 || w.nqueues == 0)
 		return status;
 	status = wait_for(&w, &key, argc, argv, empty, timeout);
-	idq_close(w.q);
+	close_queues(w.queues, w.nqueues);
 	return status;
 }

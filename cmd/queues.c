@@ -158,3 +158,47 @@ each_queue_or(int flags, int (*each)(void *, struct idq *),
 
 	return visit(&v);
 }
+
+void
+close_queues(struct idq **qs, size_t n)
+{
+	while (n > 0)
+		idq_close(qs[--n]);
+}
+
+static int
+open_names(const char *const *names, struct idq **qs, size_t *n, int flags)
+{
+	int status = 0;
+
+	for (*n = 0; status == 0 && names[*n] != NULL; *n += status == 0)
+		status = *n == QUEUES_MAX ? EX_USAGE :
+		    open_named(&qs[*n], names[*n], flags);
+	if (status != 0)
+		close_queues(qs, *n);
+	return status;
+}
+
+int
+open_queues(struct idq *qs[QUEUES_MAX], size_t *n, int flags)
+{
+	const char *const *given, *names[QUEUES_MAX + 1], *why;
+	char **all;
+	int status;
+
+	given = queue_options(n);
+	if (!all_queues()) {
+		memcpy(names, given, *n * sizeof(*names));
+		if (*n == 0)
+			names[(*n)++] = "default";
+		names[*n] = NULL;
+		return open_names(names, qs, n, flags);
+	}
+	if ((all = idq_spool_queues(&why)) == NULL) {
+		complain("--all: %s", why);
+		return EX_IOERR;
+	}
+	status = open_names((const char *const *)all, qs, n, flags);
+	idq_names_free(all);
+	return status;
+}

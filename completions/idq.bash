@@ -39,7 +39,7 @@ _idq_options() {
 		own="$job -f --since= --until= --event= -g= --group= --key="
 		own+=' --count-by= --min= --json --all'
 		;;
-	wait) own="$job --empty --timeout= -v" ;;
+	wait) own="$job --empty --timeout= -v --all" ;;
 	key) own=$job ;;
 	pause) own='-m= -v' ;;
 	resume) own='-v' ;;

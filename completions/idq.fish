@@ -268,7 +268,7 @@ complete -c idq -n '__idq_verb log' -l count-by -x \
     -a 'key group event hour' -d 'count by'
 complete -c idq -n '__idq_verb log' -l min -x -d 'counted so often'
 complete -c idq -n '__idq_verb cancel' -l kill -d 'end a running command'
-complete -c idq -n '__idq_verb ls show cat log stats check plan' -l all \
+complete -c idq -n '__idq_verb ls show cat log stats check plan wait' -l all \
     -d 'all queues of the spool'
 complete -c idq -n '__idq_verb stats' -l by -x -a group -d 'a line for each'
 complete -c idq -n '__idq_verb stats' -l prometheus \

@@ -247,7 +247,7 @@ _idq_verb() {
 		    '-n[at most]:number: '
 		;;
 	wait)
-		_arguments -A '-*' $common $key $verbose \
+		_arguments -A '-*' $several $key $verbose \
 		    '--empty[until nothing is due]' \
 		    '--timeout=[for so long at most]:duration: ' \
 		    '*:key:_idq_keys'

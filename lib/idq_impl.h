@@ -540,7 +540,7 @@ void	 idq_parked_added(struct idq *, const char *group,
 int	 idq_take_any(struct idq *, struct order *, struct taking *,
 	    int64_t *next, struct job *);
 
-/* pace.c: which job of a group may start, and when. */
+/* group.c: the file of a group. */
 struct group {
 	struct job	 file;		/* of groups/GH, locked */
 	char		 hash[HASH_SIZE];	/* GH */
@@ -551,6 +551,19 @@ struct group {
 	char		(*runs)[CUR_LEN + 1];	/* in cur/ */
 	size_t		 nruns;
 };
+/*
+ * Open and lock PATH, made if it is missing: 1, 0 somebody holds it, -1.  A
+ * purge may have removed it meanwhile.
+ */
+int	 idq_state_open(struct idq *, const char *path, struct job *);
+/* Open, lock and read groups/GH; NAME may be NULL: as above. */
+int	 idq_group_open(struct idq *, const char *hash, const char *name,
+	    struct group *);
+int	 idq_group_save(struct idq *, struct group *);
+void	 idq_group_close(struct group *);
+int	 idq_group_run(struct group *, const char *pair);	/* -1 with errno */
+
+/* pace.c: which job of a group may start, and when. */
 /*
  * Whether J of a group, locked and due at new/NAME, may start: 1 and G is
  * locked, noted as started, and to be ended by idq_pace_leave(); 0 it was

@@ -17,216 +17,9 @@
 
 #include "idq_impl.h"
 
-#define GROUP_WAIT	(IDQ_SECOND / 5)	/* for somebody else's step */
-#define GROUP_FILE_MAX	(1024 * 1024)
 #define FALLBACK	IDQ_MINUTE		/* of a turn */
 #define BUSY		IDQ_SECOND		/* one was locked: its turn */
 #define RATE		"groups/rate"
-
-static int
-open_state(struct idq *q, const char *path, struct job *f)
-{
-	const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
-	    O_NONBLOCK;
-	struct stat st;
-
-	memset(f, 0, sizeof(*f));
-	f->fd = openat(q->fd, path, flags, q->fmode);
-	if (f->fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
-		f->fd = openat(q->fd, path, flags, q->fmode);
-	if (f->fd == -1 || fstat(f->fd, &st) == -1)
-		return idq_errno(q, "%s/%s", q->path, path);
-	if (!S_ISREG(st.st_mode))
-		return idq_error(q, EX_SOFTWARE, "%s/%s: is no regular file; "
-		    "left alone", q->path, path);
-	f->dev = st.st_dev;
-	f->ino = st.st_ino;
-	strlcpy(f->pub.path, path, sizeof(f->pub.path));
-	return 0;
-}
-
-/*
- * Open and lock PATH, made if it is missing: 1, 0 somebody holds it, -1.  A
- * purge may have removed it meanwhile.
- */
-static int
-open_locked(struct idq *q, const char *path, struct job *f)
-{
-	int r = 0;
-
-	while (r == 0) {
-		if (open_state(q, path, f) == -1)
-			r = -1;
-		else if ((r = idq_job_lock(q, f, GROUP_WAIT)) == 0) {
-			idq_job_close(f);
-			return 0;
-		} else if (r == 1)
-			r = idq_job_is(q, f, path);
-		if (r != 1)
-			idq_job_close(f);
-	}
-	return r;
-}
-
-static void
-group_close(struct group *g)
-{
-	idq_job_close(&g->file);
-	free(g->name);
-	free(g->runs);
-	g->name = NULL;
-	g->runs = NULL;
-}
-
-/* A claim that is no longer in cur/ does not run. */
-static bool
-still_runs(struct idq *q, const char *pair)
-{
-	char path[PATH_SIZE];
-	struct name n;
-
-	if (idq_name_parse(PL_CUR, pair, &n) == -1)
-		return false;
-	idq_place_path(PL_CUR, n.hash, n.id, 0, path);
-	return faccessat(q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-static int
-add_run(struct group *g, const char *pair)
-{
-	void *more = reallocarray(g->runs, g->nruns + 1, sizeof(*g->runs));
-
-	if (more == NULL)
-		return -1;
-	g->runs = more;
-	strlcpy(g->runs[g->nruns++], pair, sizeof(*g->runs));
-	return 0;
-}
-
-/* A line `Name: value' of groups/GH; what a crash has torn says nothing. */
-static int
-load_line(struct idq *q, struct group *g, char *line)
-{
-	char *value = strstr(line, ": ");
-	struct name n;
-
-	if (value == NULL)
-		return 0;
-	*value = '\0';
-	value += 2;
-	if (strcmp(line, "Group") == 0 && g->name == NULL)
-		return (g->name = strdup(value)) != NULL ? 0 : -1;
-	if (strcmp(line, "Last") == 0)
-		idq_stamp_parse(value, strlen(value), &g->last);
-	else if (strcmp(line, "Turn") == 0)
-		idq_stamp_parse(value, strlen(value), &g->turn);
-	else if (strcmp(line, "Next") == 0 &&
-	    idq_name_parse(PL_NEW, value, &n) == 0)
-		memcpy(g->next, value, sizeof(g->next));
-	else if (strcmp(line, "Runs") == 0 && still_runs(q, value))
-		return add_run(g, value);
-	return 0;
-}
-
-static int
-group_load(struct idq *q, struct group *g)
-{
-	size_t len = g->file.size < GROUP_FILE_MAX ? (size_t)g->file.size :
-	    GROUP_FILE_MAX;
-	char *text = malloc(len + 1), *rest = text, *line;
-	ssize_t n;
-	int r = 0;
-
-	if (text == NULL || (n = pread(g->file.fd, text, len, 0)) == -1) {
-		free(text);
-		return idq_errno(q, "%s/%s", q->path, g->file.pub.path);
-	}
-	text[n] = '\0';
-	while (r == 0 && (line = strsep(&rest, "\n")) != NULL)
-		r = load_line(q, g, line);
-	free(text);
-	/* By a wrong clock: it holds back for one gap, from now on. */
-	if (g->last > idq_now())
-		g->last = idq_now();
-	return r == 0 ? 0 : idq_errno(q, "%s", q->path);
-}
-
-/* Open, lock and read groups/GH: 1, 0 somebody holds it, -1. */
-static int
-group_open(struct idq *q, const char *hash, const char *name, struct group *g)
-{
-	char path[PATH_SIZE];
-	struct stat st;
-	int r;
-
-	memset(g, 0, sizeof(*g));
-	strlcpy(g->hash, hash, sizeof(g->hash));
-	idq_group_path(hash, path);
-	if ((r = open_locked(q, path, &g->file)) != 1)
-		return r;
-	if (fstat(g->file.fd, &st) == 0)
-		g->file.size = st.st_size;
-	if (name != NULL && (g->name = strdup(name)) == NULL)
-		r = idq_errno(q, "%s", q->path);
-	else if (group_load(q, g) == -1)
-		r = -1;
-	if (r == -1)
-		group_close(g);
-	return r;
-}
-
-static void
-print_time(FILE *f, const char *name, int64_t t)
-{
-	char stamp[STAMP_SIZE];
-
-	if (t != 0)
-		fprintf(f, "%s: %s\n", name, idq_stamp(t, stamp));
-}
-
-/* To be freed. */
-static char *
-group_text(const struct group *g, size_t *len)
-{
-	char *text = NULL;
-	FILE *f = open_memstream(&text, len);
-
-	if (f == NULL)
-		return NULL;
-	if (g->name != NULL)
-		fprintf(f, "Group: %s\n", g->name);
-	print_time(f, "Last", g->last);
-	print_time(f, "Turn", g->turn);
-	if (*g->next != '\0')
-		fprintf(f, "Next: %s\n", g->next);
-	for (size_t i = 0; i < g->nruns; i++)
-		fprintf(f, "Runs: %s\n", g->runs[i]);
-	if (fclose(f) == 0)
-		return text;
-	free(text);
-	return NULL;
-}
-
-/* With a gap the start is on disk before it happens. */
-static int
-group_save(struct idq *q, struct group *g)
-{
-	size_t len;
-	char *text = group_text(g, &len);
-	ssize_t n = -1;
-
-	if (text != NULL)
-		n = pwrite(g->file.fd, text, len, 0);
-	free(text);
-	if (n == (ssize_t)len &&
-	    (g->file.size <= n || ftruncate(g->file.fd, n) == 0)) {
-		g->file.size = n;
-		return 0;
-	}
-	if (n >= 0 && n < (ssize_t)len)
-		errno = ENOSPC;
-	return idq_errno(q, "%s/%s", q->path, g->file.pub.path);
-}
 
 /* The first start that the gap allows. */
 static int64_t
@@ -371,11 +164,11 @@ note_start(struct idq *q, struct group *g, const struct job *j)
 	char pair[CUR_LEN + 1];
 
 	snprintf(pair, sizeof(pair), "%s.%s", j->pub.hash, j->pub.id);
-	if (add_run(g, pair) == -1)
+	if (idq_group_run(g, pair) == -1)
 		return idq_errno(q, "%s", q->path);
 	g->last = idq_now();
 	g->next[0] = '\0';
-	if (group_save(q, g) == -1)
+	if (idq_group_save(q, g) == -1)
 		return -1;
 	if (q->cfg[CFG_GROUP_GAP] != 0 && idq_sync_file(q, g->file.fd) == -1)
 		return idq_errno(q, "%s/%s: sync", q->path,
@@ -394,7 +187,7 @@ not_now(struct idq *q, struct group *g, struct job *j, const char *path)
 	if (r == 0 && (r = park(q, g, j, path)) != -1)
 		r = advance(q, g);
 	if (r != -1)
-		r = group_save(q, g);
+		r = idq_group_save(q, g);
 	return r == -1 ? -1 : 0;
 }
 
@@ -427,7 +220,7 @@ idq_pace_enter(struct idq *q, struct job *j, const char *name,
 		t->busy = true;
 		return 0;
 	}
-	if ((r = group_open(q, hash, j->pub.group, g)) != 1) {
+	if ((r = idq_group_open(q, hash, j->pub.group, g)) != 1) {
 		t->busy |= r == 0;
 		if (r == 0)
 			idq_pace_behind(t, j->pub.group);
@@ -439,7 +232,7 @@ idq_pace_enter(struct idq *q, struct job *j, const char *name,
 	else if (r == 1 && (r = idq_pace_rate(q, t)) == 1)
 		r = note_start(q, g, j);
 	if (r != 1)
-		group_close(g);
+		idq_group_close(g);
 	return r;
 }
 
@@ -447,9 +240,9 @@ idq_pace_enter(struct idq *q, struct job *j, const char *name,
 static void
 leave(struct idq *q, struct group *g)
 {
-	if (advance(q, g) == -1 || group_save(q, g) == -1)
+	if (advance(q, g) == -1 || idq_group_save(q, g) == -1)
 		idq_notice(q, "%s", q->msg);
-	group_close(g);
+	idq_group_close(g);
 }
 
 void
@@ -480,9 +273,9 @@ given_back(struct idq *q, struct group *g, const struct job *j)
 
 	idq_place_path(PL_NEW, j->pub.hash, j->pub.id, j->pub.due, path);
 	strlcpy(g->next, strchr(path, '/') + 1, sizeof(g->next));
-	if (group_save(q, g) == -1)
+	if (idq_group_save(q, g) == -1)
 		idq_notice(q, "%s", q->msg);
-	group_close(g);
+	idq_group_close(g);
 }
 
 void
@@ -495,7 +288,7 @@ idq_pace_ended(struct idq *q, const struct job *j)
 	if (j->pub.group == NULL)
 		return;
 	idq_key_hash(j->pub.group, strlen(j->pub.group), hash);
-	if ((r = group_open(q, hash, j->pub.group, &g)) != 1) {
+	if ((r = idq_group_open(q, hash, j->pub.group, &g)) != 1) {
 		if (r == -1)
 			idq_notice(q, "%s", q->msg);
 		idq_pace_look(q, j);
@@ -546,7 +339,7 @@ idq_pace_rate(struct idq *q, struct taking *t)
 
 	if (t->rate == 0)
 		return 1;
-	if ((r = open_locked(q, RATE, &f)) != 1) {
+	if ((r = idq_state_open(q, RATE, &f)) != 1) {
 		t->busy |= r == 0;
 		return r;
 	}
@@ -574,15 +367,15 @@ static int
 take_turn(struct idq *q, const char *hash, const char *path, int64_t due)
 {
 	struct group g;
-	int r = group_open(q, hash, NULL, &g);
+	int r = idq_group_open(q, hash, NULL, &g);
 
 	if (r == 1) {
 		if (g.turn <= due)
 			g.turn = 0;
 		r = advance(q, &g);
 		if (r == 0)
-			r = group_save(q, &g);
-		group_close(&g);
+			r = idq_group_save(q, &g);
+		idq_group_close(&g);
 		/* Unless it is the next one too. */
 		if (r == 0 && g.turn != due)
 			idq_remove(q, path);
@@ -666,11 +459,11 @@ idq_pace_purge(struct idq *q, int64_t now)
 		    idq_errno(q, "%s/groups", q->path);
 	while ((e = idq_readdir(d)) != NULL) {
 		if (!idq_is_hash(e->d_name) ||
-		    group_open(q, e->d_name, NULL, &g) != 1)
+		    idq_group_open(q, e->d_name, NULL, &g) != 1)
 			continue;
 		if (is_idle(q, &g, now))
 			idq_drop(q, &g.file, g.file.pub.path);
-		group_close(&g);
+		idq_group_close(&g);
 	}
 	closedir(d);
 	return 0;

@@ -9,7 +9,7 @@ load helpers/complete
 
 # Test files that are about a subject and not a verb.
 subjects='batch byhand completions examples filters gate headers incident
-    install manual once output pacing readme recovery spools symbols symmetry'
+    install manual once output pacing queues readme recovery spools symbols symmetry'
 
 verbs() {
 	idq --help |
