@@ -138,7 +138,8 @@ group_load(struct idq *q, struct group *g)
 }
 
 int
-idq_group_open(struct idq *q, const char *hash, const char *name, struct group *g)
+idq_group_open(struct idq *q, const char *hash, const char *name,
+    struct group *g)
 {
 	char path[PATH_SIZE];
 	struct stat st;

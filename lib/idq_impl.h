@@ -561,7 +561,8 @@ int	 idq_group_open(struct idq *, const char *hash, const char *name,
 	    struct group *);
 int	 idq_group_save(struct idq *, struct group *);
 void	 idq_group_close(struct group *);
-int	 idq_group_run(struct group *, const char *pair);	/* -1 with errno */
+/* -1 with errno */
+int	 idq_group_run(struct group *, const char *pair);
 
 /* pace.c: which job of a group may start, and when. */
 /*

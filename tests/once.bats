@@ -9,7 +9,6 @@ load helpers/common
 
 setup() {
 	common_setup
-	queue=$(queue_path)
 	LOG=$PWD/starts
 	export LOG
 	idq init

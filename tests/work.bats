@@ -661,7 +661,7 @@ OTHER=kept"
 	[[ $output == expired$'\t'* ]]
 	[ ! -e ran ]
 	is "$(state_of a)" expired
-	is "$(echo $(events a))" 'claimed 1 expired 1'
+	is "$(trail a | cut -d' ' -f2 | paste -sd' ')" 'claimed expired'
 	# Its key is free again.
 	run -0 --separate-stderr idq add -v -k a
 	[[ $output == added$'\t'* ]]
