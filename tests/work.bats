@@ -652,7 +652,7 @@ OTHER=kept"
 
 @test "work: a deadline that passes while the payload is copied is in time" {
 	need strace
-	echo hello | idq add -k a --payload - \
+	printf hello | idq add -k a --payload - \
 	    --not-after "@$(($(date +%s) + 2))"
 	# The leak checker is no friend of strace.
 	ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 run -0 --separate-stderr \
