@@ -25,6 +25,7 @@ struct batch {
 	struct idq_added *results;
 	size_t		 nadds;
 	size_t		 bytes;
+	int64_t		 due;		/* of the last line, with --in */
 	int		 status;
 };
 
@@ -136,6 +137,16 @@ finish_key(struct batch *b, struct batch_item *it)
 	}
 }
 
+/* Two lines in one microsecond stay in order. */
+static int64_t
+next_due(struct batch *b)
+{
+	int64_t due = idq_now() + b->o->in;
+
+	b->due = due > b->due ? due : b->due + 1;
+	return b->due;
+}
+
 static void
 take_line(struct batch *b, const char *line, size_t len)
 {
@@ -145,7 +156,7 @@ take_line(struct batch *b, const char *line, size_t len)
 	it->line = b->in.number;
 	it->add = b->o->add;
 	if (b->o->in != 0)
-		it->add.due = idq_now() + b->o->in;
+		it->add.due = next_due(b);
 	if (line == NULL)
 		strlcpy(it->why, "is too long", sizeof(it->why));
 	else if (b->o->json_lines)
