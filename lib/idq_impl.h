@@ -584,6 +584,8 @@ void	 idq_pace_look(struct idq *, const struct job *);
 int	 idq_pace_rate(struct idq *, struct taking *);
 /* The turns that have come: 1, 0 none, -1; *next is that of the next, or 0. */
 int	 idq_pace_turns(struct idq *, int64_t *next);
+/* Whether NAME was let out of paced/, and is still to be started. */
+bool	 idq_pace_is_next(struct idq *, const char *group, const char *name);
 /* Every group with parked jobs is looked at now. */
 int	 idq_pace_all(struct idq *);
 /* Remove the state of groups that do not need it any more. */

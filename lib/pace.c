@@ -19,6 +19,7 @@
 
 #define FALLBACK	IDQ_MINUTE		/* of a turn */
 #define BUSY		IDQ_SECOND		/* one was locked: its turn */
+#define FAILED		(10 * IDQ_SECOND)	/* a turn that failed */
 #define RATE		"groups/rate"
 
 /* The first start that the gap allows. */
@@ -51,7 +52,10 @@ set_turn(struct idq *q, struct group *g, int64_t t, int64_t now)
 	int64_t old = g->turn;
 	int fd;
 
-	if (old > now && old <= t)
+	/* One that a crash has left in the state alone is none. */
+	idq_turn_path(g->hash, old, path);
+	if (old > now && old <= t &&
+	    faccessat(q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	idq_turn_path(g->hash, t, path);
 	fd = openat(q->fd, path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
@@ -93,7 +97,10 @@ let_out(struct idq *q, struct group *g, const char *name)
 	} else {
 		/* What its trail says is for the claim to see. */
 		idq_place_path(PL_NEW, n.hash, n.id, n.due, to);
-		if ((r = idq_move(q, &j, from, to)) == 1)
+		r = idq_move(q, &j, from, to);
+		/* One that cannot run must not hold up the others. */
+		if (r == 1 && j.whole && j.pub.state == IDQ_PENDING &&
+		    idq_job_owns_key(q, &j) == 1)
 			memcpy(g->next, name, sizeof(g->next));
 	}
 	idq_job_unlock(&j);
@@ -363,24 +370,33 @@ struct turns {
 	bool		 any;
 };
 
+/* 1 it was taken and is gone, 0 the group is locked, or it stays; -1. */
 static int
 take_turn(struct idq *q, const char *hash, const char *path, int64_t due)
 {
 	struct group g;
 	int r = idq_group_open(q, hash, NULL, &g);
 
-	if (r == 1) {
-		if (g.turn <= due)
-			g.turn = 0;
-		r = advance(q, &g);
-		if (r == 0)
-			r = idq_group_save(q, &g);
-		idq_group_close(&g);
-		/* Unless it is the next one too. */
-		if (r == 0 && g.turn != due)
-			idq_remove(q, path);
-	}
-	return r;
+	if (r != 1)
+		return r;
+	if (g.turn <= due)
+		g.turn = 0;
+	r = advance(q, &g);
+	if (r == 0)
+		r = idq_group_save(q, &g);
+	idq_group_close(&g);
+	/* Unless it is the next one too. */
+	if (r == -1 || g.turn == due)
+		return r;
+	idq_remove(q, path);
+	return faccessat(q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == -1;
+}
+
+static void
+again_at(struct turns *t, int64_t at)
+{
+	if (t->next == 0 || at < t->next)
+		t->next = at;
 }
 
 static int
@@ -398,9 +414,17 @@ turn_entry(void *arg, const char *folder, const struct dirent *e,
 		return 0;
 	}
 	snprintf(path, sizeof(path), "%s/%.*s", folder, NEW_LEN, e->d_name);
-	t->any = true;
-	if (take_turn(t->q, n->hash, path, n->due) == -1)
+	switch (take_turn(t->q, n->hash, path, n->due)) {
+	case 1:
+		t->any = true;
+		break;
+	case 0:
+		again_at(t, t->now + BUSY);
+		break;
+	default:
 		idq_notice(t->q, "%s", t->q->msg);
+		again_at(t, t->now + FAILED);
+	}
 	return 0;
 }
 
@@ -412,6 +436,21 @@ idq_pace_turns(struct idq *q, int64_t *next)
 
 	*next = t.next;
 	return r == -1 ? -1 : t.any;
+}
+
+bool
+idq_pace_is_next(struct idq *q, const char *group, const char *name)
+{
+	char hash[HASH_SIZE];
+	struct group g;
+	bool is;
+
+	idq_key_hash(group, strlen(group), hash);
+	if (idq_group_open(q, hash, group, &g) != 1)
+		return false;
+	is = strcmp(g.next, name) == 0;
+	idq_group_close(&g);
+	return is;
 }
 
 int

@@ -203,19 +203,41 @@ idq_served_rescan(struct served *s)
 }
 
 struct oldest {
+	struct idq *q;
 	int64_t	now;
+	int64_t	age;
 	int64_t	due;			/* 0: none is */
+	bool	busy;			/* something was started of late */
 };
+
+/* A job that was parked and is let out is as old as those still parked. */
+static bool
+was_parked(struct oldest *o, const char *path, const char *name)
+{
+	struct job j;
+	bool is = false;
+
+	if (idq_job_open(o->q, path, &j) != 1)
+		return false;
+	if (idq_job_load(o->q, &j, NULL) == 0 && j.whole &&
+	    j.pub.group != NULL)
+		is = idq_pace_is_next(o->q, j.pub.group, name);
+	idq_job_close(&j);
+	return is;
+}
 
 static int
 see(void *arg, const char *folder, const struct dirent *e,
     const struct name *n)
 {
 	struct oldest *o = arg;
+	char path[PATH_SIZE];
 
-	(void)folder;
-	(void)e;
-	if (n->due <= o->now && (o->due == 0 || n->due < o->due))
+	if (n->due > o->now || (o->due != 0 && n->due >= o->due))
+		return 0;
+	snprintf(path, sizeof(path), "%s/%.*s", folder, NEW_LEN, e->d_name);
+	if (!o->busy || o->now - n->due <= o->age ||
+	    !was_parked(o, path, e->d_name))
 		o->due = n->due;
 	return 0;
 }
@@ -227,12 +249,15 @@ see(void *arg, const char *folder, const struct dirent *e,
 static int
 oldest_due(struct idq *q, int64_t age, int64_t *due)
 {
-	struct oldest o = { .now = idq_now() };
-	int r = idq_walk(q, PL_NEW, see, &o);
+	struct oldest o = { .q = q, .now = idq_now(), .age = age };
+	int r;
+
+	o.busy = o.now - idq_last_start(q) < age;
+	r = idq_walk(q, PL_NEW, see, &o);
 
 	if (r == 0)
 		r = idq_walk(q, PL_WAIT, see, &o);
-	if (r == 0 && o.now - idq_last_start(q) >= age)
+	if (r == 0 && !o.busy)
 		r = idq_walk(q, PL_PACED, see, &o);
 	*due = o.due;
 	return r;

@@ -188,3 +188,17 @@ backlog() {
 	run -0 --separate-stderr idq claim
 	is "$(idq show --field key "$output")" old
 }
+
+@test "gate: a long backlog of one group goes on at its pace" {
+	need faketime
+	idq config group-gap 90m
+	for n in 1 2 3 4; do
+		at -1h idq add -k "$n" -g x
+	done
+	for minutes in 0 91 182 273; do
+		run -0 --separate-stderr at "+${minutes}m" \
+		    idq work --drain -- true
+		expect 0 ''
+	done
+	is "$(state_of 4)" 'done'
+}

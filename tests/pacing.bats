@@ -369,3 +369,43 @@ gaps() {
 	[ -s "$queue/run/next.$(hash_of x)" ]
 	is "$(idq show --field key "$(idq claim)")" 3
 }
+
+@test "pacing: a turn that cannot be taken does not make the worker spin" {
+	idq add -k 1 -g x
+	idq add -k 2 -g x
+	idq config group-gap 1s
+	idq ack "$(idq claim)"
+	run -1 idq claim
+	rm "$queue/groups/$(hash_of x)"
+	mkdir "$queue/groups/$(hash_of x)"
+	mkdir -p "$queue/turn/20200101T0000"
+	: >"$queue/turn/20200101T0000/20200101T000000.000000Z.$(hash_of x)"
+	chmod -R go= "$queue/turn"
+	run -0 --separate-stderr timeout -k 1 10 idq work --drain -- true
+	[ "$(wc -l <<<"$stderr")" -lt 10 ]
+}
+
+@test "pacing: a damaged parked job does not hold up its group" {
+	need faketime
+	for i in 1 2 3; do
+		idq add -k "$i" -g x
+	done
+	token=$(idq claim)
+	run -1 idq claim
+	truncate -s 20 "$(key_file 2)"
+	idq ack "$token" 2>>told
+	run -0 timeout -k 1 10 idq work --drain -- true
+	is "$(state_of 3)" 'done'
+}
+
+@test "pacing: a turn that only the group's file knows is none" {
+	need faketime
+	idq add -k 1 -g x
+	idq add -k 2 -g x
+	token=$(idq claim)
+	sed -i "s/^Group: x/&\nTurn: 2099-01-01T00:00:00.000000Z/" \
+	    "$queue/groups/$(hash_of x)"
+	chmod 600 "$queue/groups/$(hash_of x)"
+	run -1 idq claim
+	is "$(turns)" 1
+}
