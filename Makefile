@@ -50,6 +50,7 @@ LIB_SRCS = \
 	lib/holder.c \
 	lib/jobfile.c \
 	lib/keeper.c \
+	lib/kept.c \
 	lib/key.c \
 	lib/list.c \
 	lib/log.c \

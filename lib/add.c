@@ -215,7 +215,7 @@ commit(struct idq *q, struct adding *a)
 	idq_place_of(j, a->now, to);
 	idq_tmp_path(j->pub.id, "", tmp);
 	/* The job stands even so: the next worker completes it. */
-	if (idq_move(q, j, tmp, to) != 1)
+	if (idq_pace_move(q, j, tmp, to) != 1)
 		idq_notice(q, "%s", q->msg);
 	idq_log_write(q, &j->pub, a->now, "added", 0, "");
 	if (a->too_late)

@@ -10,8 +10,6 @@
 
 #include "idq_impl.h"
 
-#define CLAIM_RUN	64		/* names kept by one claim */
-
 /*
  * Rename to cur/ and say so in the trail.  Without the line the job goes back
  * to where it was, so that nothing has happened.
@@ -182,7 +180,7 @@ idq_claim(struct idq *q, int64_t lease, struct idq_job **jp,
 	*jp = NULL;
 	if (idq_prepare(q) == -1 || idq_promote(q, NULL) == -1)
 		return -1;
-	if ((o = idq_order_new(CLAIM_RUN)) == NULL)
+	if ((o = idq_order_new()) == NULL)
 		return idq_errno(q, "%s", q->path);
 	r = idq_take_any(q, o, &t, NULL, &j);
 	idq_order_free(o);

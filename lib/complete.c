@@ -64,7 +64,7 @@ idq_complete(struct idq *q, struct job *j)
 	if (r == 0 && linkat(q->fd, key, q->fd, tmp, 0) == -1)
 		return idq_errno(q, "%s/%s", q->path, tmp);
 	idq_place_of(j, idq_now(), to);
-	if (idq_move(q, j, tmp, to) == -1)
+	if (idq_pace_move(q, j, tmp, to) == -1)
 		return -1;
 	idq_tmp_path(j->pub.id, ".k", tmp);
 	if (idq_drop(q, j, tmp) == -1)

@@ -22,6 +22,7 @@ idq_first_free(struct first *f)
 {
 	free(f->names);
 	f->names = NULL;
+	f->n = 0;
 }
 
 void

@@ -10,7 +10,6 @@
 
 #include "idq_impl.h"
 
-#define GROUP_WAIT	(IDQ_SECOND / 5)	/* for somebody else's step */
 #define GROUP_FILE_MAX	(1024 * 1024)
 
 static int
@@ -36,14 +35,14 @@ open_state(struct idq *q, const char *path, struct job *f)
 }
 
 int
-idq_state_open(struct idq *q, const char *path, struct job *f)
+idq_state_open(struct idq *q, const char *path, int64_t wait, struct job *f)
 {
 	int r = 0;
 
 	while (r == 0) {
 		if (open_state(q, path, f) == -1)
 			r = -1;
-		else if ((r = idq_job_lock(q, f, GROUP_WAIT)) == 0) {
+		else if ((r = idq_job_lock(q, f, wait)) == 0) {
 			idq_job_close(f);
 			return 0;
 		} else if (r == 1)
@@ -148,7 +147,7 @@ idq_group_open(struct idq *q, const char *hash, const char *name,
 	memset(g, 0, sizeof(*g));
 	strlcpy(g->hash, hash, sizeof(g->hash));
 	idq_group_path(hash, path);
-	if ((r = idq_state_open(q, path, &g->file)) != 1)
+	if ((r = idq_state_open(q, path, GROUP_WAIT, &g->file)) != 1)
 		return r;
 	if (fstat(g->file.fd, &st) == 0)
 		g->file.size = st.st_size;

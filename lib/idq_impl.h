@@ -518,20 +518,44 @@ void	 idq_first_begin(struct first *);
 void	 idq_first_add(struct first *, const char *name);
 void	 idq_first_end(struct first *);
 
-/* order.c: the names of new/ in claim order, a run of them at a time. */
+/*
+ * kept.c: names of new/ or paced/GH/ in run/, locked.  A hint: what is not
+ * there any more is passed over, and what came later is not known.
+ */
+struct kept {
+	struct idq	*q;
+	const char	*path;
+	struct job	 file;
+	off_t		 n;		/* of names; 0: no use */
+};
+/* 1, 0 there is none or it stays locked, -1.  CREATE: to write it. */
+int	 idq_kept_open(struct idq *, const char *path, bool create,
+	    struct kept *);
+void	 idq_kept_close(struct kept *);
+bool	 idq_kept_last(struct kept *, char name[NEW_LEN + 1]);	/* oldest */
+void	 idq_kept_pop(struct kept *);
+/* One that has come in, unless it is younger than all of them. */
+void	 idq_kept_insert(struct kept *, const char *name);
+void	 idq_kept_write(struct kept *, const struct first *);
+
+/* order.c: the names of new/ in claim order. */
 struct order;
-struct order *idq_order_new(size_t cap);
+struct order *idq_order_new(void);	/* NULL with errno */
 void	 idq_order_free(struct order *);
+/* NAME has come to new/, and may be older than those kept for claims. */
+void	 idq_order_insert(struct idq *, const char *name);
 /* The oldest due job: 1, 0 nothing that can be had now, -1. */
 int	 idq_order_take(struct idq *, struct order *, struct taking *,
 	    struct job *);
 
 /* parked.c: paced/GH/, under the lock of the group. */
-int	 idq_parked_first(struct idq *, const char *group,
-	    char name[NEW_LEN + 1]);	/* the oldest: 1, 0 none, -1 */
+/* The oldest behind AFTER, which may be "": 1, 0 none, -1. */
+int	 idq_parked_first(struct idq *, const char *group, const char *after,
+	    char name[NEW_LEN + 1]);
 void	 idq_parked_drop(struct idq *, const char *group, const char *name);
 void	 idq_parked_added(struct idq *, const char *group,
 	    const char *name);
+void	 idq_parked_forget(struct idq *, const char *group);
 
 /*
  * The same, and before that is said what turns have let out: one that has
@@ -541,6 +565,7 @@ int	 idq_take_any(struct idq *, struct order *, struct taking *,
 	    int64_t *next, struct job *);
 
 /* group.c: the file of a group. */
+#define GROUP_WAIT	(IDQ_SECOND / 5)	/* for somebody else's step */
 struct group {
 	struct job	 file;		/* of groups/GH, locked */
 	char		 hash[HASH_SIZE];	/* GH */
@@ -552,10 +577,11 @@ struct group {
 	size_t		 nruns;
 };
 /*
- * Open and lock PATH, made if it is missing: 1, 0 somebody holds it, -1.  A
- * purge may have removed it meanwhile.
+ * Open and lock PATH, made if it is missing: 1, 0 somebody holds it for longer
+ * than WAIT, -1.  A purge may have removed it meanwhile.
  */
-int	 idq_state_open(struct idq *, const char *path, struct job *);
+int	 idq_state_open(struct idq *, const char *path, int64_t wait,
+	    struct job *);
 /* Open, lock and read groups/GH; NAME may be NULL: as above. */
 int	 idq_group_open(struct idq *, const char *hash, const char *name,
 	    struct group *);
@@ -576,8 +602,12 @@ int	 idq_pace_enter(struct idq *, struct job *, const char *name,
 void	 idq_pace_behind(struct taking *, const char *group);
 /* J was started, or with FAILED was not after all: let out the next. */
 void	 idq_pace_started(struct idq *, struct group *, bool failed);
-/* J, of a group, is about to leave cur/ for where its last line says. */
-void	 idq_pace_ended(struct idq *, const struct job *);
+/*
+ * idq_move(), and its group learns of it: a job that comes to new/ is parked
+ * unless it is the next to start, one that leaves cur/ makes room for another.
+ */
+int	 idq_pace_move(struct idq *, const struct job *, const char *from,
+	    const char *to);
 /* Another one of J's group may have to be let out of paced/. */
 void	 idq_pace_look(struct idq *, const struct job *);
 /* Whether the rate allows a start now, which is then noted: 1, 0, -1. */
@@ -641,6 +671,7 @@ struct served {
 	bool		 look;		/* there may be a job to start */
 	bool		 scan;		/* and due times to be looked at */
 	bool		 limited;	/* the rate allows none now */
+	unsigned int	 busy;		/* looks in vain, for a lock */
 	int64_t		 rescan_at;	/* ticks, as the next two */
 	int64_t		 soon_at;	/* to look again; 0: not */
 	int64_t		 not_before;	/* to start nothing */

@@ -61,6 +61,17 @@ rename_to(struct idq *q, const struct job *j, const char *from,
 	return idq_errno(q, "%s/%s", q->path, to);
 }
 
+/* One that is due for longer may come before those kept for claims. */
+static void
+note_old(struct idq *q, const char *name)
+{
+	struct name n;
+
+	if (idq_name_parse(PL_NEW, name, &n) == 0 &&
+	    n.due < idq_now() - IDQ_SECOND)
+		idq_order_insert(q, name);
+}
+
 int
 idq_move(struct idq *q, const struct job *j, const char *from, const char *to)
 {
@@ -72,6 +83,8 @@ idq_move(struct idq *q, const struct job *j, const char *from, const char *to)
 	if (idq_drop(q, j, from) == -1)
 		return -1;
 	drop_folder(q, from);
+	if (strncmp(to, "new/", 4) == 0)
+		note_old(q, to + 4);
 	return 1;
 }
 
@@ -175,23 +188,6 @@ rest(struct idq *q, struct job *j, const char *from)
 	return idq_step(q, j, from, &l, true) == -1 ? -1 : 1;
 }
 
-/*
- * Move it.  Its group counts it no longer before it leaves cur/, so that
- * nobody who finds it there can forget that.
- */
-static int
-go(struct idq *q, struct job *j, const char *from, const char *to)
-{
-	int r;
-
-	if (strncmp(from, "cur/", 4) == 0)
-		idq_pace_ended(q, j);
-	r = idq_move(q, j, from, to);
-	if (r == 1 && strncmp(from, "new/", 4) == 0)
-		idq_pace_look(q, j);
-	return r;
-}
-
 int
 idq_settle(struct idq *q, struct job *j, const char *from)
 {
@@ -205,7 +201,7 @@ idq_settle(struct idq *q, struct job *j, const char *from)
 	if (was_told(place) && sync_line(q, j) == -1)
 		return -1;
 	drop_asked(q, j, place);
-	return go(q, j, from, to);
+	return idq_pace_move(q, j, from, to);
 }
 
 /*
@@ -225,7 +221,7 @@ idq_step(struct idq *q, struct job *j, const char *from, struct line *l,
 	if (j->asked)
 		drop_asked(q, j, l->to);
 	idq_place_of(j, l->at, to);
-	if (strcmp(from, to) != 0 && go(q, j, from, to) == -1)
+	if (strcmp(from, to) != 0 && idq_pace_move(q, j, from, to) == -1)
 		idq_notice(q, "%s", q->msg);
 	idq_log_line(q, j);
 	return 0;

@@ -251,7 +251,7 @@ send_back(struct idq *q, struct job *j, enum event e, int64_t due)
 
 	again(q, &l, j, e, due);
 	idq_place_path(l.to, p->hash, p->id, l.next, to);
-	if (strcmp(p->path, to) != 0 && idq_move(q, j, p->path, to) != 1)
+	if (strcmp(p->path, to) != 0 && idq_pace_move(q, j, p->path, to) != 1)
 		return -1;
 	if (idq_trail_append(q, j, &l) == -1) {
 		idq_move(q, j, to, p->path);

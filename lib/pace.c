@@ -114,11 +114,11 @@ advance(struct idq *q, struct group *g)
 {
 	const size_t max = (size_t)q->cfg[CFG_GROUP_MAX];
 	int64_t now = idq_now(), at;
-	char name[NEW_LEN + 1];
+	char name[NEW_LEN + 1], after[NEW_LEN + 1] = "";
 	int r;
 
 	for (;;) {
-		if ((r = idq_parked_first(q, g->hash, name)) != 1)
+		if ((r = idq_parked_first(q, g->hash, after, name)) != 1)
 			return r;
 		if (g->nruns >= max || next_is_out(q, g))
 			return set_turn(q, g, idq_after(now, FALLBACK), now);
@@ -127,23 +127,42 @@ advance(struct idq *q, struct group *g)
 			return set_turn(q, g, at, now);
 		if ((r = let_out(q, g, name)) == 2)
 			return set_turn(q, g, idq_after(now, BUSY), now);
-		if (r == -1)
+		if (r == -1 && q->code != EX_SOFTWARE)
 			return -1;
+		/* What is no job must not hold up those behind it. */
+		if (r == -1) {
+			idq_notice(q, "%s", q->msg);
+			strlcpy(after, name, sizeof(after));
+		}
 		idq_parked_drop(q, g->hash, name);
 	}
 }
 
+/* When the group is to be looked at, as far as is known without a look. */
+static int64_t
+look_at(struct idq *q, struct group *g, int64_t now)
+{
+	if (g->nruns >= (size_t)q->cfg[CFG_GROUP_MAX] || next_is_out(q, g))
+		return idq_after(now, FALLBACK);
+	return allowed_at(g->last, q->cfg[CFG_GROUP_GAP], now);
+}
+
+/* Park J, which is at PATH with the due time of NAME. */
 static int
-park(struct idq *q, const struct group *g, struct job *j, const char *path)
+park(struct idq *q, struct group *g, const struct job *j, const char *path,
+    const char *name)
 {
 	char to[PATH_SIZE];
+	int64_t now = idq_now();
 	int r;
 
-	if (!idq_parked_path(j, to))
+	/* First, so that a parked job always has a turn ahead. */
+	if (set_turn(q, g, look_at(q, g, now), now) == -1)
 		return -1;
+	snprintf(to, sizeof(to), "paced/%s/%s", g->hash, name);
 	if ((r = idq_move(q, j, path, to)) == 1)
-		idq_parked_added(q, g->hash, strrchr(to, '/') + 1);
-	return r;
+		idq_parked_added(q, g->hash, name);
+	return r == -1 || idq_group_save(q, g) == -1 ? -1 : r;
 }
 
 /* Whether NAME is the one of its group that may start now. */
@@ -152,14 +171,17 @@ may_start(struct idq *q, struct group *g, const char *name)
 {
 	char first[NEW_LEN + 1];
 	int64_t now = idq_now();
+	bool out = next_is_out(q, g);
 	int r;
 
-	if (next_is_out(q, g) && strcmp(g->next, name) != 0)
+	if (out && strcmp(g->next, name) != 0)
 		return 0;
 	if (g->nruns >= (size_t)q->cfg[CFG_GROUP_MAX] ||
 	    allowed_at(g->last, q->cfg[CFG_GROUP_GAP], now) > now)
 		return 0;
-	if ((r = idq_parked_first(q, g->hash, first)) != 1)
+	if (out)
+		return 1;
+	if ((r = idq_parked_first(q, g->hash, "", first)) != 1)
 		return r == 0 ? 1 : -1;
 	return strcmp(name, first) < 0;
 }
@@ -181,21 +203,6 @@ note_start(struct idq *q, struct group *g, const struct job *j)
 		return idq_errno(q, "%s/%s: sync", q->path,
 		    g->file.pub.path);
 	return 1;
-}
-
-static int
-not_now(struct idq *q, struct group *g, struct job *j, const char *path)
-{
-	int64_t now = idq_now();
-	int r;
-
-	/* First, so that a parked job always has a turn ahead. */
-	r = set_turn(q, g, idq_after(now, FALLBACK), now);
-	if (r == 0 && (r = park(q, g, j, path)) != -1)
-		r = advance(q, g);
-	if (r != -1)
-		r = idq_group_save(q, g);
-	return r == -1 ? -1 : 0;
 }
 
 void
@@ -235,7 +242,7 @@ idq_pace_enter(struct idq *q, struct job *j, const char *name,
 	}
 	snprintf(path, sizeof(path), "new/%s", name);
 	if ((r = may_start(q, g, name)) == 0)
-		r = not_now(q, g, j, path);
+		r = park(q, g, j, path, name) == -1 ? -1 : 0;
 	else if (r == 1 && (r = idq_pace_rate(q, t)) == 1)
 		r = note_start(q, g, j);
 	if (r != 1)
@@ -268,44 +275,59 @@ drop_run(struct group *g, const struct job *j)
 	snprintf(pair, sizeof(pair), "%s.%s", j->pub.hash, j->pub.id);
 	for (size_t i = 0; i < g->nruns; i++)
 		if (strcmp(g->runs[i], pair) == 0)
-			memcpy(g->runs[i--], g->runs[--g->nruns],
+			memmove(g->runs[i--], g->runs[--g->nruns],
 			    sizeof(*g->runs));
 }
 
-/* It is still the first of its group, once it is in new/. */
-static void
-given_back(struct idq *q, struct group *g, const struct job *j)
+/* To new/, as the next of its group, or to those that wait for it. */
+static int
+arrive(struct idq *q, struct group *g, const struct job *j, const char *from,
+    const char *to)
 {
-	char path[PATH_SIZE];
+	const char *name = strchr(to, '/') + 1;
+	int r = may_start(q, g, name);
 
-	idq_place_path(PL_NEW, j->pub.hash, j->pub.id, j->pub.due, path);
-	strlcpy(g->next, strchr(path, '/') + 1, sizeof(g->next));
-	if (idq_group_save(q, g) == -1)
+	if (r == 0)
+		return park(q, g, j, from, name);
+	strlcpy(g->next, name, sizeof(g->next));
+	if (r == -1 || idq_group_save(q, g) == -1)
 		idq_notice(q, "%s", q->msg);
-	idq_group_close(g);
+	return idq_move(q, j, from, to);
 }
 
-void
-idq_pace_ended(struct idq *q, const struct job *j)
+int
+idq_pace_move(struct idq *q, const struct job *j, const char *from,
+    const char *to)
 {
+	bool ends = strncmp(from, "cur/", 4) == 0;
+	bool comes = strncmp(to, "new/", 4) == 0;
 	char hash[HASH_SIZE];
 	struct group g;
-	int r;
+	int r = 0;
 
 	if (j->pub.group == NULL)
-		return;
+		return idq_move(q, j, from, to);
 	idq_key_hash(j->pub.group, strlen(j->pub.group), hash);
-	if ((r = idq_group_open(q, hash, j->pub.group, &g)) != 1) {
-		if (r == -1)
-			idq_notice(q, "%s", q->msg);
-		idq_pace_look(q, j);
-		return;
-	}
-	drop_run(&g, j);
-	if (j->line.to == PL_NEW && !next_is_out(q, &g))
-		given_back(q, &g, j);
-	else
+	if ((ends || comes) &&
+	    (r = idq_group_open(q, hash, j->pub.group, &g)) == 1) {
+		if (ends)
+			drop_run(&g, j);
+		if (comes) {
+			r = arrive(q, &g, j, from, to);
+			idq_group_close(&g);
+			return r;
+		}
+		/* Before it has left cur/: nobody there forgets it then. */
 		leave(q, &g);
+		return idq_move(q, j, from, to);
+	}
+	if (r == -1)
+		idq_notice(q, "%s", q->msg);
+	/* The group is busy, or may have lost the one that was let out. */
+	r = idq_move(q, j, from, to);
+	if (r == 1 && (ends || strncmp(from, "new/", 4) == 0))
+		idq_pace_look(q, j);
+	return r;
 }
 
 void
@@ -346,7 +368,7 @@ idq_pace_rate(struct idq *q, struct taking *t)
 
 	if (t->rate == 0)
 		return 1;
-	if ((r = idq_state_open(q, RATE, &f)) != 1) {
+	if ((r = idq_state_open(q, RATE, GROUP_WAIT, &f)) != 1) {
 		t->busy |= r == 0;
 		return r;
 	}
@@ -481,7 +503,7 @@ is_idle(struct idq *q, const struct group *g, int64_t now)
 {
 	char first[NEW_LEN + 1];
 
-	return g->nruns == 0 && idq_parked_first(q, g->hash, first) == 0 &&
+	return g->nruns == 0 && idq_parked_first(q, g->hash, "", first) == 0 &&
 	    allowed_at(g->last, q->cfg[CFG_GROUP_GAP], now) <= now &&
 	    idq_after(g->last, IDQ_DAY) <= now;
 }
@@ -500,8 +522,10 @@ idq_pace_purge(struct idq *q, int64_t now)
 		if (!idq_is_hash(e->d_name) ||
 		    idq_group_open(q, e->d_name, NULL, &g) != 1)
 			continue;
-		if (is_idle(q, &g, now))
+		if (is_idle(q, &g, now)) {
+			idq_parked_forget(q, g.hash);
 			idq_drop(q, &g.file, g.file.pub.path);
+		}
 		idq_group_close(&g);
 	}
 	closedir(d);

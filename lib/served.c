@@ -14,7 +14,6 @@
 
 #include "idq_impl.h"
 
-#define RUN		1024			/* names kept */
 #define RESCAN		IDQ_MINUTE
 #define SOON		(50 * IDQ_SECOND / 1000)	/* a busy job again */
 #define REST		(10 * IDQ_SECOND)	/* when nothing can start */
@@ -152,7 +151,7 @@ idq_served_open(struct served *s, struct idq *q)
 	memset(s, 0, sizeof(*s));
 	s->q = q;
 	s->ino = s->single = s->wd_asked = s->wd_new = s->wd_top = -1;
-	s->order = idq_order_new(RUN);
+	s->order = idq_order_new();
 	return s->order != NULL ? 0 : idq_errno(q, "%s", q->path);
 }
 
@@ -244,7 +243,7 @@ see(void *arg, const char *folder, const struct dirent *e,
 
 /*
  * Since when the oldest job is due; 0: none is.  Those that wait for their
- * group count only where nothing has been started for AGE.
+ * group count only where nothing has been started for AGE and a gap.
  */
 static int
 oldest_due(struct idq *q, int64_t age, int64_t *due)
@@ -252,7 +251,8 @@ oldest_due(struct idq *q, int64_t age, int64_t *due)
 	struct oldest o = { .q = q, .now = idq_now(), .age = age };
 	int r;
 
-	o.busy = o.now - idq_last_start(q) < age;
+	o.busy = o.now - idq_last_start(q) < idq_after(age,
+	    q->cfg[CFG_GROUP_GAP]);
 	r = idq_walk(q, PL_NEW, see, &o);
 
 	if (r == 0)
@@ -299,6 +299,7 @@ idq_served_take(struct served *s, int64_t rate, struct job *j)
 	if (r == 1 || !idq_is_paused(s->q))
 		s->took_at = idq_now();
 	s->limited = t.until != 0;
+	s->busy = r == 0 && t.busy ? s->busy + 1 : 0;
 	if (r == 0) {
 		s->look = false;
 		if (t.busy)

@@ -17,6 +17,8 @@
 
 #include "idq_impl.h"
 
+#define BUSY_MAX	20		/* looks at locks, 50 ms apart */
+
 struct slot {
 	struct child	 child;
 	struct served	*from;
@@ -422,8 +424,10 @@ wait_for_something(struct worker *w, int64_t wait)
 static bool
 is_waiting(const struct worker *w, const struct served *s)
 {
-	return s->look || idq_ticks() < s->not_before ||
-	    (s->limited && w->opt->mode == IDQ_DRAIN);
+	if (s->look || idq_ticks() < s->not_before)
+		return true;
+	return w->opt->mode == IDQ_DRAIN &&
+	    (s->limited || (s->busy > 0 && s->busy <= BUSY_MAX));
 }
 
 static bool

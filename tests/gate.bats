@@ -168,8 +168,8 @@ backlog() {
 	run -0 --separate-stderr idq work --drain -- true
 	expect 0 ''
 	is "$(state_of 3)" 'done'
-	# But it does once nothing has been started for so long.
-	run -75 at +3h idq work --drain -- true
+	# But it does once nothing has been started for so long after the gap.
+	run -75 at +4h idq work --drain -- true
 }
 
 @test "gate: of several queues one closed gate stops all" {

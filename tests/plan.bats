@@ -125,14 +125,9 @@ waiting	1"
 }
 
 @test "plan: what stands in paced is pending" {
-	local group name
-
 	idq add -k a -g x
 	idq add -k b -g x
-	group=$(hash_of x)
-	name=$(basename "$(ls -d "$queue"/new/*"$(hash_of b)"*)")
-	mkdir -p "$queue/paced/$group"
-	mv "$queue/new/$name" "$queue/paced/$group/"
+	is "$(state_of b)" paced
 	is "$(rows | head -n 1)" 'group	2	0	2	0	0	0	0	0	0	0	0	0	x'
 }
 
