@@ -61,15 +61,17 @@ rename_to(struct idq *q, const struct job *j, const char *from,
 	return idq_errno(q, "%s/%s", q->path, to);
 }
 
-/* One that is due for longer may come before those kept for claims. */
+/* It may come before those kept for claims, unless it is due only now. */
 static void
-note_old(struct idq *q, const char *name)
+has_come(struct idq *q, const char *from, const char *name)
 {
 	struct name n;
 
-	if (idq_name_parse(PL_NEW, name, &n) == 0 &&
-	    n.due < idq_now() - IDQ_SECOND)
-		idq_order_insert(q, name);
+	if (strncmp(from, "tmp/", 4) == 0 &&
+	    idq_name_parse(PL_NEW, name, &n) == 0 &&
+	    n.due > idq_now() - IDQ_SECOND)
+		return;
+	idq_order_insert(q, name);
 }
 
 int
@@ -84,7 +86,7 @@ idq_move(struct idq *q, const struct job *j, const char *from, const char *to)
 		return -1;
 	drop_folder(q, from);
 	if (strncmp(to, "new/", 4) == 0)
-		note_old(q, to + 4);
+		has_come(q, from, to + 4);
 	return 1;
 }
 

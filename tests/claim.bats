@@ -505,3 +505,147 @@ claim_all() {
 	[ "$stderr" = '' ]
 	[[ $output == 'usage: idq claim'*--lease* ]]
 }
+
+# The names that a scan of a long queue keeps for the next claims.
+
+# many N: jobs 001 to N, in that order.
+many() {
+	seq -w 001 "$1" | idq add --batch
+}
+
+# claimed N: the keys that N claims get.
+claimed() {
+	local i
+
+	for i in $(seq "$1"); do
+		idq show --field key "$(idq claim)"
+	done
+}
+
+@test "claim: a short queue keeps no names, a long one does" {
+	many 64
+	idq claim
+	[ ! -e "$queue/run/next" ]
+	many 067
+	idq claim
+	# The time of the scan, and a line for each name but the one taken.
+	is "$(wc -l <"$queue/run/next")" 66
+	[[ $(head -n 1 "$queue/run/next") =~ ^[0-9]{8}T[0-9]{6}\.[0-9]{6}Z\ -+$ ]]
+	# The next is in the last line.
+	is "$(tail -n 1 "$queue/run/next")" "$(ls "$queue/new" | head -n 1)"
+	run -0 --separate-stderr idq fsck
+	expect 0 ''
+}
+
+@test "claim: names that are kept are not read again" {
+	need strace
+	many 200
+	is "$(claimed 2)" $'001\n002'
+	ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 \
+	    strace -o trace -e trace=openat idq claim
+	! grep -F '"new"' trace
+}
+
+@test "claim: many at once take each name once" {
+	many 300
+	for i in 1 2 3 4; do
+		(
+			while idq claim >>"tokens$i"; do
+				:
+			done
+		) &
+	done
+	wait
+	is "$(cat tokens? | wc -l)" 300
+	is "$(cat tokens? | sort -u | wc -l)" 300
+	for i in 1 2 3 4; do
+		while read -r token; do
+			idq show --field key "$token"
+		done <"tokens$i" >"keys$i"
+		sort -c "keys$i"
+	done
+}
+
+@test "claim: an older job that comes back is next, at the end or between" {
+	many 100
+	token=$(idq claim)
+	is "$(claimed 2)" $'002\n003'
+	idq release "$token"
+	is "$(claimed 2)" $'001\n004'
+	# 050 gets a due time between others and back its place.
+	idq hold -k 050
+	is "$(claimed 1)" 005
+	idq unhold -k 050
+	is "$(claimed 46 | tail -n 2)" $'050\n051'
+}
+
+@test "claim: a waiting job that is retried does not wait for those kept" {
+	need faketime
+	many 100
+	at -1h idq add -k waiting --in 1d
+	idq claim
+	[ -s "$queue/run/next" ]
+	idq retry -k waiting
+	# It is due now, after all of them.
+	is "$(claimed 99 | tail -n 1)" 100
+	is "$(claimed 1)" waiting
+}
+
+@test "claim: names that are kept may be lost, torn, stale or foreign" {
+	local next=$queue/run/next
+
+	many 200
+	is "$(claimed 1)" 001
+	rm "$next"
+	is "$(claimed 1)" 002
+	truncate -s -3 "$next"
+	is "$(claimed 1)" 003
+	truncate -s 0 "$next"
+	is "$(claimed 1)" 004
+	truncate -s 4k "$next"
+	is "$(claimed 1)" 005
+	# Of a version to come.
+	sed -i '1s/.*/idq next 2/' "$next"
+	is "$(claimed 1)" 006
+	sed -i '$s/^./x/' "$next"
+	is "$(claimed 1)" 007
+	sed -i '$s/^.*$/..\/..\/etc\/passwd/' "$next"
+	is "$(claimed 1)" 008
+	# Old, with a job missing; and from the future.
+	sed -i -e '1s/^..../2020/' -e '$d' "$next"
+	is "$(claimed 1)" 009
+	sed -i -e '1s/^..../2099/' -e '$d' "$next"
+	is "$(claimed 1)" 010
+	# Names of jobs that are gone.
+	sed -i '$s/[^.]*$/0123456789abcdef/' "$next"
+	rm -f "$next.tmp"
+	mkdir "$next.tmp"
+	is "$(claimed 1)" 012
+	rmdir "$next.tmp"
+	rm "$next"
+	is "$(claimed 1)" 011
+	# No file at all.
+	echo precious >foreign
+	ln -fs "$PWD/foreign" "$next"
+	is "$(claimed 1)" 013
+	rm "$next"
+	mkdir "$next"
+	is "$(claimed 1)" 014
+	rmdir "$next"
+	mkfifo "$next"
+	is "$(claimed 1)" 015
+	is "$(cat foreign)" precious
+	rm "$next"
+	is "$(idq work --drain -- printenv IDQ_KEY | head -n 1)" 016
+	is "$(idq ls -s pending | wc -l)" 0
+}
+
+@test "claim: somebody who stops with the names locked stops no other" {
+	many 100
+	idq claim
+	exec 9<"$queue/run/next"
+	flock 9
+	is "$(claimed 2)" $'002\n003'
+	exec 9<&-
+	is "$(claimed 1)" 004
+}

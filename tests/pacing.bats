@@ -409,3 +409,25 @@ gaps() {
 	run -1 idq claim
 	is "$(turns)" 1
 }
+
+@test "pacing: jobs of a group are parked as they come, but for the next" {
+	idq add -k 1 -g x
+	seq 2 5 | sed 's/.*/{"key":"&","group":"x"}/' |
+	    idq add --batch --json-lines
+	is "$(ls "$queue/new" | wc -l) $(parked)" '1 4'
+	is "$(idq work --drain -- printenv IDQ_KEY | tr '\n' ' ')" '1 2 3 4 5 '
+	is "$(parked)" 0
+}
+
+@test "pacing: what is no job among the parked is told and passed over" {
+	local folder
+
+	for i in 1 2 3; do
+		idq add -k "$i" -g x
+	done
+	folder=$queue/paced/$(hash_of x)
+	mkdir "$folder/20200101T000000.000000Z.$(hash_of y).0123456789abcdef"
+	run -0 --separate-stderr idq work --drain -- printenv IDQ_KEY
+	is "$output" $'1\n2\n3'
+	[[ $stderr == *'is no regular file; left alone'* ]]
+}
