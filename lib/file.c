@@ -169,15 +169,25 @@ idq_sync_file(struct idq *q, int fd)
 	return q->cfg[CFG_SYNC] == SYNC_OFF ? 0 : fsync(fd);
 }
 
-int
-idq_sync_keys(struct idq *q, const char *hash)
+static int
+sync_shard(struct idq *q, const char *hash)
 {
 	char dir[PATH_SIZE];
 
-	if (q->cfg[CFG_SYNC] != SYNC_FULL)
-		return 0;
 	snprintf(dir, sizeof(dir), "keys/%.2s", hash);
 	return idq_sync_dir(q, dir);
+}
+
+int
+idq_sync_keys(struct idq *q, const char *hash)
+{
+	return q->cfg[CFG_SYNC] == SYNC_FULL ? sync_shard(q, hash) : 0;
+}
+
+int
+idq_sync_freed(struct idq *q, const char *hash)
+{
+	return q->cfg[CFG_SYNC] == SYNC_OFF ? 0 : sync_shard(q, hash);
 }
 
 DIR *

@@ -169,6 +169,8 @@ int	 idq_write_all(int fd, const void *, size_t);	/* -1 with errno */
 int	 idq_sync_dir(struct idq *, const char *path);
 int	 idq_sync_file(struct idq *, int fd);		/* as config says */
 int	 idq_sync_keys(struct idq *, const char *hash);	/* as config says */
+/* The same after a name was removed: no sync of a file makes that durable. */
+int	 idq_sync_freed(struct idq *, const char *hash);
 DIR	*idq_opendir(struct idq *, const char *path);
 /* The next name that does not begin with a dot; NULL with errno or 0. */
 struct dirent *idq_readdir(DIR *);

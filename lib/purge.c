@@ -132,7 +132,7 @@ sync_shards(struct work *w)
 		if (!w->touched[i])
 			continue;
 		snprintf(hash, sizeof(hash), "%02x", i);
-		if (idq_sync_keys(w->q, hash) == -1)
+		if (idq_sync_freed(w->q, hash) == -1)
 			return idq_errno(w->q, "%s/keys/%s: sync",
 			    w->q->path, hash);
 	}

@@ -184,3 +184,30 @@ idq: forget: pending: is pending; idq cancel ends it"
 	[[ $stderr == *"$path"* ]]
 	is "$(cat "$path")" junk
 }
+
+# synced_last: keys/HH is synced after the key's name was removed.
+synced_last() {
+	sed -n "/unlinkat(.*keys.*$(hash_of a)\", 0) *= 0/,\$p" trace >after
+	grep -q " fsync(.*/keys/$(hash_of a | cut -c1-2)>) *= 0" after
+}
+
+@test "forget: with sync file, too, it is on disk when it is reported" {
+	need strace
+	need faketime
+	strace -o /dev/null -e trace=none true 2>>stderr ||
+	    skip "strace may not trace here"
+	for verb in 'forget a' 'forget --older 0s --yes' \
+	    'purge --older 1h a' 'purge --older 1h'; do
+		for sync in full file; do
+			idq config sync "$sync"
+			finished a 0
+			# The leak checker is no friend of strace.
+			# shellcheck disable=SC2086
+			ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 \
+			    at +2h strace -f -y -o trace \
+			    -e trace=unlinkat,fsync idq $verb
+			synced_last
+			run -1 --separate-stderr idq show a
+		done
+	done
+}
