@@ -5,7 +5,6 @@ import argparse
 import fcntl
 import os
 import random
-import shutil
 import signal
 import struct
 import subprocess
@@ -50,6 +49,17 @@ class Place:
         self.boot = power.Boot(self.folder)
         killpoints.adopt_orphans()
 
+    def template(self, fs, sync):
+        """Two mounted copies of one btrfs would be taken for one."""
+        first = f"{FOLDER}/{fs}.{sync}"
+        if fs != "btrfs":
+            return first
+        own = f"{self.folder}/{fs}.{sync}"
+        if not os.path.exists(own):
+            power.sh("cp", "--sparse=always", first, own)
+            power.sh("btrfstune", "-f", "-m", own)
+        return own
+
 
 def begin():
     global HERE                  # pylint: disable=global-statement
@@ -90,8 +100,7 @@ def copy_away(disk, acks):
     """The disk as it is, with the load stopped, becomes the disk."""
     power.freeze_all()
     length = os.stat(acks).st_size
-    sh = power.sh
-    sh("cp", "--sparse=always", disk.path, f"{disk.path}.cut")
+    power.sh("cp", "--sparse=always", disk.path, f"{disk.path}.cut")
     power.kill_all()
     disk.umount()
     os.rename(f"{disk.path}.cut", disk.path)
@@ -105,7 +114,7 @@ def one_cut(fs, sync, number, idq=killpoints.IDQ, roles=None):
     place.boot.again()
     disk = power.Disk(f"{place.folder}/{fs}", fs)
     try:
-        disk.copy(f"{FOLDER}/{fs}.{sync}")
+        disk.copy(place.template(fs, sync))
         disk.mount()
         spool = power.Spool(place.folder, disk.mnt, idq)
         load = list(roles or ROLES)
@@ -121,8 +130,8 @@ def one_cut(fs, sync, number, idq=killpoints.IDQ, roles=None):
         acks = spool.text(spool.acks)
         said = power.Said(acks[:length], acks)
         keep = f"{disk.path}.kept"
-        shutil.copyfile(disk.path, keep) if BAD and idq == killpoints.IDQ \
-            else None
+        if idq == killpoints.IDQ:
+            power.sh("cp", "--sparse=always", disk.path, keep)
         place.boot.again()
         disk.mount()
         found = power.after_cut(spool, said, number % 4 < 2, starts)
