@@ -217,6 +217,7 @@ struct reader {
 static bool
 advance(struct reader *r, int64_t since)
 {
+	char *line, *nul;
 	ssize_t n;
 
 	while (r->f != NULL && (n = getline(&r->line, &r->cap, r->f)) > 0) {
@@ -224,10 +225,11 @@ advance(struct reader *r, int64_t since)
 		if (r->line[n - 1] != '\n')
 			break;
 		r->off += n;
-		if (strlen(r->line) != (size_t)n)
-			continue;
+		/* A power cut can leave NULs before the next line. */
+		nul = memrchr(r->line, '\0', (size_t)n);
+		line = nul != NULL ? nul + 1 : r->line;
 		r->line[n - 1] = '\0';
-		if (parse(r->line, &r->e) == 0 && r->e.at >= since)
+		if (parse(line, &r->e) == 0 && r->e.at >= since)
 			return true;
 	}
 	if (r->f != NULL) {

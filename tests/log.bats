@@ -592,3 +592,11 @@ expired "
 	run -64 --separate-stderr idq log -f --event duplicate
 	expect 64 '' 'idq: log: -f: does not go with --event duplicate, which the log does not have'
 }
+
+@test "log: what follows the NULs of a power cut is shown" {
+	idq add -k a
+	head -c 500 /dev/zero >>"$queue/log/$(date +%F).$(uname -n)"
+	idq add -k b
+	idq add -k c
+	is "$(idq log | cut -f2,6 | tr '\t\n' '  ')" 'added a added b added c '
+}
