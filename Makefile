@@ -158,6 +158,8 @@ CLANG_DEPS = clang
 BMAKE_DEPS = bmake
 CRON_DEPS = cron passwd
 RIG_DEPS = strace
+POWER_DEPS = strace mount util-linux e2fsprogs xfsprogs btrfs-progs fuse3 \
+	libfuse3-dev
 
 HARDEN	= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 OPTIM	= -O2 -g
@@ -235,7 +237,7 @@ demo: deps
 	IDQ="$$(pwd)/$(B)/idq" tests/demo/run
 
 lint:
-	tests/helpers/deps $(DEPS) $(LINT_DEPS)
+	tests/helpers/deps $(DEPS) $(LINT_DEPS) $(POWER_DEPS)
 	CPPFLAGS='$(IDQ_CPPFLAGS)' tests/lint
 
 # The whole suite under AddressSanitizer and UndefinedBehaviorSanitizer.  What
@@ -288,6 +290,17 @@ check-races:
 	$(MAKE) all
 	IDQ="$$(pwd)/$(B)/idq" tests/races/run --short
 
+# Power cuts of small disks, as root.
+check-powercut:
+	tests/helpers/deps $(DEPS) $(POWER_DEPS)
+	$(MAKE) all
+	IDQ="$$(pwd)/$(B)/idq" tests/crash/powercut --short
+
+check-blocklog:
+	tests/helpers/deps $(DEPS) $(POWER_DEPS)
+	$(MAKE) all
+	IDQ="$$(pwd)/$(B)/idq" tests/crash/blocklog --short
+
 # What `idq stats' prints for Prometheus, judged by its promtool.
 check-metrics: deps
 	tests/helpers/promtool build/prometheus
@@ -322,7 +335,7 @@ uninstall:
 clean:
 	rm -rf build
 
-.PHONY: all always asan bmake check check-build check-completions \
-	check-cron check-headers check-install check-metrics check-races \
-	check-rigs check-symbols clang clean demo deps gcc install lint test \
-	uninstall unit
+.PHONY: all always asan bmake check check-blocklog check-build \
+	check-completions check-cron check-headers check-install check-metrics \
+	check-powercut check-races check-rigs check-symbols clang clean demo \
+	deps gcc install lint test uninstall unit

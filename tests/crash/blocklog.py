@@ -18,8 +18,9 @@ import power
 BLOCK = 4096
 OPS = ("add", "duplicate", "ack", "retry", "purge", "replace")
 SYNCS = ("full", "file")
-POINTS = 90                      # of each combination
+POINTS = 84                      # of each combination
 SHORT_POINTS = 6
+CONTROL_POINTS = 12
 MODES = ("flushed", "prefix", "half", "half")
 
 # A defect, and the commands that show it.
@@ -271,7 +272,7 @@ def run_controls(pool, usable, short, figures):
         idq = power.broken(FOLDER, defect)
         for k, fs in enumerate(usable):
             if not short or i % len(usable) == k:
-                tasks.append((fs, "full", op, 24 if short else 40, idq))
+                tasks.append((fs, "full", op, CONTROL_POINTS, idq))
     caught = 0
     for task, results in pool.imap_unordered(combination, tasks):
         names = sum(bool(f[0] or f[1] or f[2]) for _, _, f in results)
@@ -319,9 +320,12 @@ def main():
     p = argparse.ArgumentParser(prog="blocklog")
     p.add_argument("--short", action="store_true")
     p.add_argument("-n", type=int, help="points per combination")
+    p.add_argument("-j", type=int, default=2, help="processes")
     args = p.parse_args()
     power.SEEDS = 5
     figures = power.Figures()
+    # Then nothing that a process of the pool has started outlives this.
+    killpoints.adopt_orphans()
     FOLDER = power.work_folder("blocklog")
     try:
         if not compile_blockfile():
@@ -338,10 +342,11 @@ def main():
             usable.append(fs)
             for sync in SYNCS:
                 power.template(FOLDER, fs, sync)
-        with get_context("fork").Pool(2, begin) as pool:
+        with get_context("fork").Pool(args.j, begin) as pool:
             run_controls(pool, usable, args.short, figures)
             run_points(pool, usable, args, figures)
     finally:
+        power.kill_all()
         power.drop_folder(FOLDER)
     return 1 if figures.failed else 0
 

@@ -214,8 +214,11 @@ def main():
     p = argparse.ArgumentParser(prog="powercut")
     p.add_argument("--short", action="store_true")
     p.add_argument("-n", type=int, help="cuts per file system")
+    p.add_argument("-j", type=int, default=2, help="processes")
     args = p.parse_args()
     figures = power.Figures()
+    # Then nothing that a process of the pool has started outlives this.
+    killpoints.adopt_orphans()
     FOLDER = power.work_folder("powercut")
     BAD = tempfile.mkdtemp(prefix="idq-powercut-bad.")
     try:
@@ -229,7 +232,7 @@ def main():
             usable.append(fs)
             for sync in ("full", "file"):
                 power.template(FOLDER, fs, sync)
-        with get_context("fork").Pool(2, begin) as pool:
+        with get_context("fork").Pool(args.j, begin) as pool:
             run_controls(pool, usable, args.short, figures)
             for fs in usable:
                 count = args.n or (SHORT if args.short else CUTS)[fs]
@@ -238,6 +241,7 @@ def main():
                               f"{count} cuts, {tally.TARGET}",
                               tally.good() and tally.cuts >= count)
     finally:
+        power.kill_all()
         power.drop_folder(FOLDER)
         if os.listdir(BAD):
             power.progress(f"disks of violations: {BAD}")
