@@ -26,6 +26,18 @@ idq_log_event(size_t i)
 	return i < NITEMS(more_events) ? more_events[i] : NULL;
 }
 
+/* A writer that was killed, or a full disk, can leave half a line. */
+static bool
+is_torn(int fd)
+{
+	struct stat st;
+	char last;
+
+	return fstat(fd, &st) == 0 && st.st_size > 0 &&
+	    pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n';
+}
+
+/* LINE begins with a newline, for a torn one before it. */
 static void
 put(struct idq *q, int64_t at, const char *line, size_t len)
 {
@@ -34,14 +46,18 @@ put(struct idq *q, int64_t at, const char *line, size_t len)
 
 	idq_stamp(at, stamp);
 	snprintf(path, sizeof(path), "log/%.10s.%s", stamp, q->host);
-	fd = openat(q->fd, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
+	fd = openat(q->fd, path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC |
 	    O_NOFOLLOW | O_NONBLOCK, q->fmode);
 	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
-		fd = openat(q->fd, path, O_WRONLY | O_APPEND | O_CREAT |
+		fd = openat(q->fd, path, O_RDWR | O_APPEND | O_CREAT |
 		    O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, q->fmode);
 	if (fd == -1) {
 		idq_notice(q, "%s/%s: %s", q->path, path, strerror(errno));
 		return;
+	}
+	if (!is_torn(fd)) {
+		line++;
+		len--;
 	}
 	if (write(fd, line, len) != (ssize_t)len)
 		idq_notice(q, "%s/%s: a line was not written", q->path, path);
@@ -57,11 +73,11 @@ idq_log_write(struct idq *q, const struct idq_job *p, int64_t at,
 
 	if (p != NULL)
 		len = snprintf(line, sizeof(line),
-		    "%s\t%s\t%s.%s.%" PRIu32 "\t%s\t%s\t%s\n",
+		    "\n%s\t%s\t%s.%s.%" PRIu32 "\t%s\t%s\t%s\n",
 		    idq_stamp(at, stamp), event, p->hash, p->id, n, detail,
 		    p->group != NULL ? p->group : "", p->key);
 	else
-		len = snprintf(line, sizeof(line), "%s\t%s\t-\t%s\t\t\n",
+		len = snprintf(line, sizeof(line), "\n%s\t%s\t-\t%s\t\t\n",
 		    idq_stamp(at, stamp), event, detail);
 	put(q, at, line, (size_t)len);
 }

@@ -210,6 +210,16 @@ expired "
 	is "$(idq log | cut -f6 | tr '\n' ' ')" 'a b '
 }
 
+@test "log: what a writer that was killed left takes no other line with it" {
+	idq add -k a
+	printf '2026-11-23T20:35:00.123456Z\tadd' >>"$(echo "$queue"/log/*)"
+	idq add -k b
+	idq add -k c
+	is "$(idq log | cut -f2,6 | tr '\n' ' ')" 'added	a added	b added	c '
+	is "$(grep -c . "$queue"/log/*)" 4
+	is "$(grep -c '^$' "$queue"/log/*)" 0
+}
+
 @test "log: foreign files are no log" {
 	idq add -k a
 	echo junk >"$queue/log/notes"

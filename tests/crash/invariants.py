@@ -673,6 +673,10 @@ class Queue:
             if not line:
                 continue
             fields = line.decode("utf-8", "replace").split("\t")
+            # One that a kill has cut off; glued to the next it has more.
+            if len(fields) < 6 and (len(fields) == 1 or
+                                    re.fullmatch(STAMP, fields[0])):
+                continue
             known = len(fields) == 6 and fields[1] in events and \
                 re.fullmatch(rf"{HASH}\.{ID}\.\d+", fields[2])
             whole = len(fields) >= 3 and fields[2] == "-" and \
