@@ -263,7 +263,7 @@ def main(folder, short):
     storm = Storm(f"{folder}/storm", stormer)
     cycles, part = (6000, 2000) if short else (100000, 5000)
     cycles = int(os.environ.get("CYCLES", cycles))
-    go(storm, cycles, min(part, cycles), 2 * os.cpu_count(), seed)
+    go(storm, cycles, min(part, cycles), 4 * os.cpu_count(), seed)
     ok = not storm.bad
     rig.figure("kill storm", f"{storm.cycles:,} cycles, {storm.kills:,} killed,"
                f" {storm.added:,} jobs acknowledged, {storm.finished:,}"
