@@ -3,6 +3,7 @@
 kills most of them.  After each part of it the queue comes to rest by ordinary
 commands, and is compared with idq(5) and with what stormer was told."""
 
+import json
 import os
 import random
 import signal
@@ -13,8 +14,7 @@ import time
 import invariants
 import rig
 
-CONTROLS = ("claim-unlocked", "free-key-unchecked", "add-look-first",
-            "finish-unsaid")
+CONTROLS = ("take-unlocked", "free-any-key", "add-takes-key")
 CONTROL_CYCLES = 4000
 REST = 60                        # seconds in which a queue must come to rest
 
@@ -119,7 +119,6 @@ class Storm(rig.Spool):
     def account(self, queue):
         """Nothing that was told may be gone, or come again."""
         runs = list(invariants.parse_runs(self.runs_text()))
-        hashes = {}
         ids = {j.id for j in queue.jobs()}
         ended_runs = {r[2] for r in runs if r[0] == "end"}
         told = [line.split(" ", 2) for line in self.lines("told")]
@@ -161,13 +160,9 @@ class Storm(rig.Spool):
                 found = self.worked(word, nr, rest, by_nr)
                 finished.update(found)
         self.added, self.finished = len(added), len(finished)
+        known = ids | ended_runs | tried | self.expired()
         lost = [i for i, key in added.items()
-                if i not in ids and i not in ended_runs and i not in tried
-                and not (key.startswith("b"))]
-        lost += [i for i, key in added.items()
-                 if i not in ids and i not in ended_runs and i not in tried
-                 and key.startswith("b") and key not in removed
-                 and not self.expires(i)]
+                if i not in known and key not in removed]
         for i in lost:
             self.say(f"{added[i]}, {i}: acknowledged and lost")
         again = [i for i, n in finished.items() if starts.get(i, 0) > n]
@@ -176,12 +171,12 @@ class Storm(rig.Spool):
                      f"{finished[i]} was reported as done")
         self.lost, self.again = len(lost), len(again)
         self.twice += sum("runs twice at once" in line for line in self.bad)
-        del hashes
 
-    def expires(self, ident):
-        return any(len(line) > 2 and line[1] == "expired"
-                   and line[2].split(".")[1] == ident
-                   for line in invariants.Queue(self.queue).log_lines())
+    def expired(self):
+        """The ids of jobs of which the log says that they expired."""
+        return {line[2].split(".")[1]
+                for line in invariants.Queue(self.queue).log_lines()
+                if len(line) == 6 and line[1] == "expired"}
 
     @staticmethod
     def worked(word, nr, rest, by_nr):
@@ -199,7 +194,6 @@ class Storm(rig.Spool):
 
 def add_line(text):
     """(result, id, key) of a line of `add --json'."""
-    import json
     try:
         o = json.loads(text)
         return o["result"], o.get("id"), o["key"]
@@ -239,7 +233,7 @@ def control(name, folder, stormer, seed):
     quiet = rig.note
     rig.note = lambda words: None
     try:
-        for turn in range(3):
+        for turn in range(4):
             storm.storm(CONTROL_CYCLES // 2, 8, seed + turn)
             storm.rest()
             storm.judge()
