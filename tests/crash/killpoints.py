@@ -212,6 +212,11 @@ class Box:
         self.wait(lambda: self.runs_text().count("start ") > before,
                   "the command to start")
 
+    def stop_background(self):
+        if self.background and self.background.poll() is None:
+            self.background.kill()
+            self.background.wait()
+
     def open_gate(self):
         with open(self.gate, "wb"):
             pass
@@ -1340,9 +1345,7 @@ def judge(box, c, hit):
     if not c.broken:
         box.check(False, acked)
     c.after(box, hit)
-    if box.background and box.background.poll() is None:
-        box.background.kill()
-        box.background.wait()
+    box.stop_background()
     box.kill_orphans()
     box.check(True, c.keys)
 
