@@ -2,9 +2,15 @@
 """What the rigs `errors' and `pairs' share: the preloaded injector, the log of
 calls that it writes, and boxes whose commands run under it."""
 
+import contextlib
+import multiprocessing
 import os
 import re
+import shutil
+import signal
 import subprocess
+import sys
+import tempfile
 
 import killpoints
 
@@ -108,9 +114,56 @@ class Box(killpoints.Box):
                            " ".join(argv))
 
     def inodes(self):
-        """Of every file that is left in the queue."""
+        """Of every file of the queue that is more than begun."""
         found = set()
         for root, _, names in os.walk(self.queue):
+            if root == f"{self.queue}/tmp":
+                continue
             for name in names:
                 found.add(str(os.lstat(os.path.join(root, name)).st_ino))
         return found
+
+
+def broken(name, folder):
+    """Build idq with the defect NAME; its path."""
+    r = subprocess.run([f"{killpoints.HERE}/break", name,
+                        f"{folder}/broken-{name}"],
+                       capture_output=True, check=True)
+    return r.stdout.decode().strip()
+
+
+def put(name, figures, target, ok):
+    """A figure of the rig; whether it is as it should be."""
+    print(f"{name}\t{figures}\t{target}\t{'ok' if ok else 'FAILED'}",
+          flush=True)
+    return ok
+
+
+@contextlib.contextmanager
+def workdir(name):
+    """A folder for the rig, which is gone when that ends, however it ends."""
+    os.umask(0o022)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    killpoints.adopt_orphans()
+    path = tempfile.mkdtemp(prefix=f"idq-{name}.")
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def run_all(tasks, jobs, starts, work, show):
+    """WORK on (case, point) in JOBS processes, and SHOW what came out of each
+    case; yields the tallies."""
+    left = {}
+    for number, _ in tasks:
+        left[number] = left.get(number, 0) + 1
+    results = {}
+    with multiprocessing.get_context("fork").Pool(jobs, starts) as pool:
+        for number, point, t, bad in pool.imap_unordered(work, tasks, 4):
+            results.setdefault(number, []).append((point, t, bad))
+            left[number] -= 1
+            if left[number] == 0:
+                show(number, sorted(results.pop(number),
+                                    key=lambda r: r[0]))
+            yield t
