@@ -20,7 +20,7 @@ static int
 link_key(struct idq *q, struct adding *a)
 {
 	char key[PATH_SIZE];
-	int r;
+	int r, err;
 
 	idq_key_path(a->file.pub.hash, key);
 	r = linkat(q->fd, a->file.pub.path, q->fd, key, 0);
@@ -35,8 +35,10 @@ link_key(struct idq *q, struct adding *a)
 	if (r == 0)
 		return 1;
 	/* On NFS it may have been done and the reply been lost. */
-	if (errno == EEXIST)
-		return idq_job_is(q, &a->file, key);
+	err = errno;
+	if ((r = idq_job_is(q, &a->file, key)) != 0 || err == EEXIST)
+		return r;
+	errno = err;
 	return idq_errno(q, "%s/%s", q->path, key);
 }
 
@@ -46,6 +48,8 @@ replace(struct idq *q, struct adding *a, struct job *old)
 {
 	char k[PATH_SIZE], key[PATH_SIZE], tmp[PATH_SIZE];
 	struct job *j = &a->file;
+	enum place place;
+	int r = 0;
 
 	if (idq_new_write(q, a) == -1)
 		return -1;
@@ -59,8 +63,14 @@ replace(struct idq *q, struct adding *a, struct job *old)
 	if (!old->whole)
 		return 0;
 	/* From here on OLD owns no key; an expired one stays as history. */
-	if (idq_where(q, old) < PL_TMP && old->pub.state != IDQ_EXPIRED &&
-	    idq_free_key(q, old, old->pub.path, false) == -1)
+	if ((place = idq_where(q, old)) < PL_TMP &&
+	    old->pub.state != IDQ_EXPIRED)
+		r = idq_free_key(q, old, old->pub.path, false);
+	else if (place < PL_TMP && place != PL_EXPIRED) {
+		idq_place_of(old, a->now, tmp);
+		r = idq_move(q, old, old->pub.path, tmp);
+	}
+	if (r == -1)
 		idq_notice(q, "%s", q->msg);
 	idq_tmp_path(old->pub.id, "", tmp);
 	idq_drop(q, old, tmp);

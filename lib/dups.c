@@ -16,7 +16,9 @@ idq_dups_add(struct idq *q, const char *hash, const char *id, int64_t now)
 	char path[PATH_SIZE], line[STAMP_SIZE];
 	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
 	    O_NOFOLLOW | O_NONBLOCK;
+	struct stat st;
 	int fd, err, r = 0;
+	ssize_t n;
 
 	idq_dups_path(hash, id, path);
 	fd = openat(q->fd, path, flags, q->fmode);
@@ -26,8 +28,15 @@ idq_dups_add(struct idq *q, const char *hash, const char *id, int64_t now)
 		return idq_errno(q, "%s/%s", q->path, path);
 	idq_stamp(now, line);
 	line[IDQ_STAMP_LEN] = '\n';
-	if (write(fd, line, DUP_LEN) != DUP_LEN)
+	/* What a full disk has cut off would shift all that follow. */
+	if (fstat(fd, &st) == 0 && st.st_size % DUP_LEN != 0 &&
+	    ftruncate(fd, st.st_size - st.st_size % DUP_LEN) == -1)
 		r = -1;
+	else if ((n = write(fd, line, DUP_LEN)) != DUP_LEN) {
+		if (n != -1)
+			errno = ENOSPC;
+		r = -1;
+	}
 	err = errno;
 	close(fd);
 	errno = err;

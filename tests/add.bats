@@ -1672,6 +1672,66 @@ on_terminal() {
 	find "$queue/tmp" -type f | nothing
 }
 
+@test "add: a link that was made, and reported as failed, is one" {
+	broken lostreply <<-'END'
+		#include <errno.h>
+		#include <sys/syscall.h>
+		#include <unistd.h>
+		int linkat(int, const char *, int, const char *, int);
+		int linkat(int a, const char *x, int b, const char *y, int f)
+		{
+			syscall(SYS_linkat, a, x, b, y, f);
+			errno = EIO;
+			return -1;
+		}
+	END
+	run -0 --separate-stderr env LD_PRELOAD="$PWD/lostreply.so" \
+	    idq add -k a
+	expect 0 ''
+	[ "$(state_of a)" = new ]
+	find "$queue/tmp" -type f | nothing
+}
+
+@test "add: an expired job that could not be moved is history all the same" {
+	broken norename <<-'END'
+		#include <errno.h>
+		#include <string.h>
+		#include <sys/syscall.h>
+		#include <unistd.h>
+		int renameat(int, const char *, int, const char *);
+		int renameat(int a, const char *x, int b, const char *y)
+		{
+			static int failed;
+			if (strncmp(y, "expired/", 8) != 0 || failed++ > 0)
+				return (int)syscall(SYS_renameat2, a, x, b, y,
+				    0);
+			errno = EIO;
+			return -1;
+		}
+	END
+	idq add -k a --ttl 1h
+	LD_PRELOAD="$PWD/norename.so $(echo \
+	    /usr/lib/*/faketime/libfaketime.so.1)" FAKETIME=+2h \
+	    run -0 --separate-stderr idq add -k a
+	[ "$output" = '' ]
+	[[ $stderr == 'idq: add: '*': Input/output error' ]]
+	[ "$(find "$queue/new" -type f | wc -l)" -eq 1 ]
+	[ "$(find "$queue/expired" -type f | wc -l)" -eq 1 ]
+}
+
+@test "add: a stamp in dups that was cut off does not shift the next" {
+	idq add -k a
+	idq add -k a
+	h=$(hash_of a)
+	file=$queue/dups/${h:0:2}/$h.$(header Id a)
+	printf 2026-11-23T >>"$file"
+	run -0 --separate-stderr idq add -k a
+	expect 0 ''
+	[ "$(dups a)" -eq 2 ]
+	grep -vxE '[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}Z' "$file" |
+	    nothing
+}
+
 @test "add: output that cannot be written is 74, the job is there" {
 	[ -c /dev/full ] || skip "there is no /dev/full"
 	run -74 --separate-stderr sh -c 'idq add -v -k a >/dev/full'
