@@ -271,13 +271,15 @@ def later_syncs(box, ledger, t):
             box.say(f"synced again by another command: {c.path}")
 
 
-def forgive_log(box):
-    """The log is a line by one write, and never a reason to fail: its readers
-    pass over one that was cut off, and the one that follows it."""
-    if any(c.fault != "-" and c.place() == "log"
-           for c in faults.read_log(box.log)):
-        box.bad = [b for b in box.bad if not
-                   re.match(r"(killed|settled): log/[^ ]*: ", b)]
+def forgive(box):
+    """A line of the log or of a file of duplicates that was cut off does no
+    harm: readers of the log pass over it and the one that follows it, and the
+    next duplicate mends the other."""
+    for c in faults.read_log(box.log):
+        if c.fault != "-" and c.place() in ("log", "dups"):
+            rx = r"(killed|settled): log/" if c.place() == "log" else \
+                r"killed: dups/"
+            box.bad = [b for b in box.bad if not re.match(rx, b)]
 
 
 def try_point(box, c, k, fault):
@@ -300,7 +302,7 @@ def try_point(box, c, k, fault):
     box.check(True, c.keys)
     later_syncs(box, ledger, t)
     if fault in ("short", "full"):
-        forgive_log(box)
+        forgive(box)
     t.lost |= int(any("acknowledged and lost" in b for b in box.bad))
     t.other = int(bool(box.bad) and not (t.false or t.lost or t.again))
     return t
@@ -337,6 +339,7 @@ WORKDIR = None
 READY = []                       # (name, Case)
 BOX = None
 # Of the short form.
+SHORT_EVERY = 3
 SHORT = ("add: then the same add", "add: duplicate",
          "work: and its command is killed", "claim: then workers", "ack")
 # What a signal does is no matter of errors.
@@ -452,9 +455,12 @@ def main():
     p = argparse.ArgumentParser(prog="errors")
     p.add_argument("--short", action="store_true",
                    help="each so many-th point of add, work, claim and ack")
+    p.add_argument("--every", type=int, metavar="N",
+                   help="only each so many-th point")
     p.add_argument("-j", type=int, default=2 * os.cpu_count(), metavar="N")
     p.add_argument("name", nargs="*", help="part of the name of a case")
     args = p.parse_args()
+    every = args.every or (SHORT_EVERY if args.short else 1)
     with faults.workdir("errors") as WORKDIR:
         try:
             faults.build(WORKDIR)
@@ -469,10 +475,11 @@ def main():
                     else lambda n, s: True)
         for line in bad:
             print(line, file=sys.stderr)
-        for _, c in READY if args.short else ():
-            c.points = c.points[::3]
+        for _, c in READY:
+            c.points = c.points[::every]
         tasks = [(i, k) for i, (_, c) in enumerate(READY)
                  for k in range(len(c.points))]
+        print(f"{len(tasks)} points", file=sys.stderr)
         total = Tally()
         for t in faults.run_all(tasks, args.j, worker_starts, work, show):
             total.add(t)

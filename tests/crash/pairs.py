@@ -499,6 +499,7 @@ def make(box, function):
     return p
 
 
+SHORT_EVERY = 3
 WORKDIR = None
 READY = []                       # (name, Pair)
 BOX = OTHER = None
@@ -530,7 +531,7 @@ CONTROLS = (
     ("claim-unlocked", "claim and claim, one job"),
     ("purge-by-name", "add and purge"),
     ("add-looks-first", "add and add"),
-    ("group-unlocked", "claim and claim, of a group"),
+    ("ack-any-claim", "ack and claim, the lease is over"),
 )
 
 
@@ -579,9 +580,12 @@ def main():
     p = argparse.ArgumentParser(prog="pairs")
     p.add_argument("--short", action="store_true",
                    help="add, claim and purge alone, each so many-th point")
+    p.add_argument("--every", type=int, metavar="N",
+                   help="only each so many-th point")
     p.add_argument("-j", type=int, default=2 * os.cpu_count(), metavar="N")
     p.add_argument("name", nargs="*", help="part of the name of a pair")
     args = p.parse_args()
+    every = args.every or (SHORT_EVERY if args.short else 1)
     with faults.workdir("pairs") as WORKDIR:
         try:
             faults.build(WORKDIR)
@@ -597,8 +601,7 @@ def main():
                     args.name and not any(n in name for n in args.name)):
                 continue
             one = make(box, function)
-            if args.short:
-                one.points = one.points[::3]
+            one.points = one.points[::every]
             total.bad += len(box.bad)
             for line in box.bad:
                 print(f"{name}: {line}", file=sys.stderr)
