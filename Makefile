@@ -300,6 +300,12 @@ check-blocklog:
 	tests/helpers/deps $(DEPS) $(POWER_DEPS)
 	$(MAKE) all
 	IDQ="$$(pwd)/$(B)/idq" tests/crash/blocklog --short
+# Every call fails once; one idq stands still while another goes on.
+check-errors check-pairs:
+	tests/helpers/deps $(DEPS)
+	$(MAKE) all
+	name=$@; IDQ="$$(pwd)/$(B)/idq" CC='$(CC)' \
+	    tests/crash/$${name#check-} --short
 
 # What `idq stats' prints for Prometheus, judged by its promtool.
 check-metrics: deps
@@ -339,3 +345,7 @@ clean:
 	check-completions check-cron check-headers check-install check-metrics \
 	check-powercut check-races check-rigs check-symbols clang clean demo \
 	deps gcc install lint test uninstall unit
+.PHONY: all always asan bmake check check-build check-completions \
+	check-cron check-errors check-headers check-install check-metrics \
+	check-pairs check-races check-rigs check-symbols clang clean demo deps gcc install lint test \
+	uninstall unit

@@ -198,6 +198,7 @@ idq_prepare(struct idq *q)
 {
 	char path[PATH_SIZE], boot[64];
 	struct stat st;
+	bool known;
 	ssize_t n;
 
 	if (fstat(q->fd, &st) == 0 && st.st_nlink == 0)
@@ -207,11 +208,13 @@ idq_prepare(struct idq *q)
 	n = idq_read_small(q, path, boot, sizeof(boot));
 	if (n == -1 && errno != ENOENT)
 		return idq_errno(q, "%s/%s", q->path, path);
-	if (n == -1 || strcmp(boot, idq_boot(q)) != 0) {
+	known = *idq_boot(q) != '?';
+	if (n == -1 || !known || strcmp(boot, idq_boot(q)) != 0) {
 		if (idq_boot_scan(q) == -1)
 			return -1;
 		/* On a full disk it is scanned once more the next time. */
-		if (idq_write_small(q, path, idq_boot(q), false) == -1)
+		if (known &&
+		    idq_write_small(q, path, idq_boot(q), false) == -1)
 			idq_notice(q, "%s/%s: %s", q->path, path,
 			    strerror(errno));
 	}

@@ -66,7 +66,7 @@ FAULTS = {
     "inotify_add_watch": fail(E.ENOSPC),
     "signalfd": fail(E.EMFILE),
     "poll": fail(E.EINTR),
-    "waitpid": fail(E.EINTR),
+    "waitpid": [],               # never waits, so that it cannot be broken off
     "fork": fail(E.EAGAIN),
     "posix_spawnp": fail(E.EAGAIN, E.ENOMEM),
     "fflush": fail(E.EIO, E.ENOSPC),
@@ -282,6 +282,15 @@ def forgive(box):
             box.bad = [b for b in box.bad if not re.match(rx, b)]
 
 
+def try_again(box):
+    """A command that could not be started was an attempt, and its job waits
+    for the next one: not here."""
+    for job in invariants.Queue(box.queue).jobs():
+        if job.last and job.last.event == "failed" and not job.final and \
+                job.last.fields.get("exit") == "126":
+            box.idq("retry", job.key)
+
+
 def try_point(box, c, k, fault):
     """Run a case with FAULT at its call K, and judge it."""
     box.restore(c.snap)
@@ -296,6 +305,7 @@ def try_point(box, c, k, fault):
     if not c.broken:
         box.check(False, acked)
     t.lost = int(any("acknowledged and lost" in b for b in box.bad))
+    try_again(box)
     c.after(box, hit)
     box.stop_background()
     box.kill_orphans()
