@@ -347,5 +347,5 @@ clean:
 	deps gcc install lint test uninstall unit
 .PHONY: all always asan bmake check check-build check-completions \
 	check-cron check-errors check-headers check-install check-metrics \
-	check-pairs check-races check-rigs check-symbols clang clean demo deps gcc install lint test \
-	uninstall unit
+	check-pairs check-races check-rigs check-symbols clang clean demo deps \
+	gcc install lint test uninstall unit

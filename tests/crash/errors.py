@@ -433,17 +433,18 @@ def control(box, name, case, call, expected):
 
 
 def report(t, caught, of):
-    ok = faults.put("error points", f"{t.points:,} points, {t.missed} missed, "
-             f"{t.other} violations", "0 missed, 0 violations",
-             t.points > 0 and not t.missed and not t.other)
-    ok &= faults.put("false successes", f"{t.false} false successes, {t.lost} lost",
-              "0, 0 lost", not t.false and not t.lost)
-    ok &= faults.put("failed syncs repeated", f"{t.syncs:,} failed syncs, {t.again} "
-              f"repeated, {t.caveat} of a last line by the next command",
-              "0 repeated", t.syncs > 0 and not t.again)
-    ok &= faults.put("error controls", f"{caught} of {of} caught", f"{of} of {of}",
-              caught == of)
-    return ok
+    lines = (
+        ("error points", f"{t.points:,} points, {t.missed} missed, {t.other} "
+         "violations", "0 missed, 0 violations",
+         t.points and not t.missed and not t.other),
+        ("false successes", f"{t.false} false successes, {t.lost} lost",
+         "0 false successes, 0 lost", not t.false and not t.lost),
+        ("failed syncs", f"{t.syncs:,} failed, {t.again} of them repeated, "
+         f"{t.caveat} of a last line synced by the next command",
+         "0 repeated", t.syncs and not t.again),
+        ("error controls", f"{caught} of {of} caught", f"{of} of {of}",
+         caught == of))
+    return all([faults.put(*line) for line in lines])
 
 
 def show(number, results):

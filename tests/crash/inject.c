@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Preloaded into idq by the rigs `errors' and `pairs': count its calls of libc
- * that a system may refuse, and let one of them go wrong.
+ * that a system may refuse, and let one of them go wrong.  Calls that stdio
+ * makes within libc are not seen, but for fflush(3) of standard output.
  *
  *	INJECT_AT=K		the call; they are counted from 1
  *	INJECT_FAULT=F		what happens there:
@@ -20,12 +21,12 @@
  * Only the process that was started counts, and what it executes knows nothing
  * of all this.  The log is written by system calls of its own.
  */
-#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -71,7 +72,7 @@ struct call {
 	const char	*path;
 };
 
-#define CALL(NAME)	{ .name = NAME, .fd = -1, .dir = AT_FDCWD }
+#define CALL(NAME)	{ .name = (NAME), .fd = -1, .dir = AT_FDCWD }
 
 static void
 parse_fault(const char *s)
@@ -95,8 +96,8 @@ set_up(void)
 		at = atol(s);
 	if ((s = getenv("INJECT_FAULT")) != NULL)
 		parse_fault(s);
-	if ((s = getenv("INJECT_LOG")) != NULL && strlen(s) < PATH_MAX)
-		strcpy(log_path, s);
+	if ((s = getenv("INJECT_LOG")) != NULL)
+		snprintf(log_path, sizeof(log_path), "%s", s);
 	unsetenv("INJECT_AT");
 	unsetenv("INJECT_FAULT");
 	unsetenv("INJECT_LOG");
@@ -154,10 +155,11 @@ identify(const struct call *c, char *buf, size_t len)
 	else
 		r = -1;
 	if (r == -1)
-		strcpy(buf, "-");
+		snprintf(buf, len, "-");
 	else
-		snprintf(buf, len, "%llu.%lld.%u", (unsigned long long)
-		    st.stx_ino, (long long)st.stx_btime.tv_sec,
+		snprintf(buf, len, "%llu.%lld.%u",
+		    (unsigned long long)st.stx_ino,
+		    (long long)st.stx_btime.tv_sec,
 		    (unsigned int)st.stx_btime.tv_nsec);
 }
 
@@ -224,41 +226,44 @@ leave(struct call *c, long result)
 	return leave_as(c, result, NULL);
 }
 
+/* The wrappers have names of their own for what they are given. */
+/* NOLINTBEGIN(readability-inconsistent-*,bugprone-macro-*) */
+
 /* Calls with a descriptor and no bytes. */
 #define ON_FD(NAME, ARGS, PASS)						\
-int									\
-NAME ARGS								\
-{									\
-	struct call c = CALL(#NAME);					\
-	REAL(NAME);					\
+	int								\
+	NAME ARGS							\
+	{								\
+		struct call c = CALL(#NAME);				\
+		REAL(NAME);						\
 									\
-	c.fd = fd;							\
-	return (int)leave(&c, enter(&c) ? -1 : real PASS);		\
-}
+		c.fd = fd;						\
+		return (int)leave(&c, enter(&c) ? -1 : real PASS);	\
+	}
 
 /* Calls with one path. */
 #define ON_PATH(NAME, DIR, ARGS, PASS)					\
-int									\
-NAME ARGS								\
-{									\
-	struct call c = CALL(#NAME);					\
-	REAL(NAME);					\
+	int								\
+	NAME ARGS							\
+	{								\
+		struct call c = CALL(#NAME);				\
+		REAL(NAME);						\
 									\
-	c.dir = DIR;							\
-	c.path = path;							\
-	return (int)leave(&c, enter(&c) ? -1 : real PASS);		\
-}
+		c.dir = DIR;						\
+		c.path = path;						\
+		return (int)leave(&c, enter(&c) ? -1 : real PASS);	\
+	}
 
 /* Calls that have neither. */
 #define ON_NOTHING(TYPE, NAME, ARGS, PASS)				\
-TYPE									\
-NAME ARGS								\
-{									\
-	struct call c = CALL(#NAME);					\
-	REAL(NAME);					\
+	TYPE								\
+	NAME ARGS							\
+	{								\
+		struct call c = CALL(#NAME);				\
+		REAL(NAME);						\
 									\
-	return (TYPE)leave(&c, enter(&c) ? -1 : (long)real PASS);	\
-}
+		return (TYPE)leave(&c, enter(&c) ? -1 : (long)real PASS);\
+	}
 
 ON_FD(fsync, (int fd), (fd))
 ON_FD(fdatasync, (int fd), (fd))
@@ -288,12 +293,20 @@ ON_NOTHING(int, signalfd, (int fd, const sigset_t *mask, int flags),
     (fd, mask, flags))
 ON_NOTHING(int, inotify_add_watch, (int fd, const char *path, uint32_t mask),
     (fd, path, mask))
-ON_NOTHING(int, poll, (struct pollfd *fds, nfds_t n, int ms), (fds, n, ms))
 ON_NOTHING(ssize_t, getrandom, (void *buf, size_t len, unsigned int flags),
     (buf, len, flags))
 ON_NOTHING(pid_t, fork, (void), ())
 ON_NOTHING(pid_t, waitpid, (pid_t pid, int *status, int flags),
     (pid, status, flags))
+
+int
+poll(struct pollfd *fds, nfds_t n, int ms)
+{
+	struct call c = CALL("poll");
+	REAL(poll);
+
+	return (int)leave(&c, enter(&c) ? -1 : real(fds, n, ms));
+}
 
 off_t
 lseek(int fd, off_t to, int whence)
@@ -340,30 +353,33 @@ do_open(const char *name, int dir, const char *path, int flags, mode_t mode)
 	return (int)leave(&c, fd);
 }
 
-#define MODE_OF(FLAGS, MODE)						\
-	if ((FLAGS) & O_CREAT) {					\
-		va_list ap;						\
-									\
-		va_start(ap, FLAGS);					\
-		MODE = va_arg(ap, mode_t);				\
-		va_end(ap);						\
-	}
+static mode_t
+mode_of(int flags, va_list ap)
+{
+	return flags & O_CREAT ? va_arg(ap, mode_t) : 0;
+}
 
 int
 openat(int dir, const char *path, int flags, ...)
 {
-	mode_t mode = 0;
+	va_list ap;
+	mode_t mode;
 
-	MODE_OF(flags, mode)
+	va_start(ap, flags);
+	mode = mode_of(flags, ap);
+	va_end(ap);
 	return do_open("openat", dir, path, flags, mode);
 }
 
 int
 open(const char *path, int flags, ...)
 {
-	mode_t mode = 0;
+	va_list ap;
+	mode_t mode;
 
-	MODE_OF(flags, mode)
+	va_start(ap, flags);
+	mode = mode_of(flags, ap);
+	va_end(ap);
 	return do_open("openat", AT_FDCWD, path, flags, mode);
 }
 
@@ -577,3 +593,4 @@ posix_spawnp(pid_t *pid, const char *file,
 	leave(&c, r == 0 ? 0 : -1);
 	return r;
 }
+/* NOLINTEND(readability-inconsistent-*,bugprone-macro-*) */
