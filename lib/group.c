@@ -73,7 +73,9 @@ still_runs(struct idq *q, const char *pair)
 	if (idq_name_parse(PL_CUR, pair, &n) == -1)
 		return false;
 	idq_place_path(PL_CUR, n.hash, n.id, 0, path);
-	return faccessat(q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	/* What cannot be looked at may be there. */
+	return faccessat(q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+	    errno != ENOENT;
 }
 
 int
@@ -149,12 +151,16 @@ idq_group_open(struct idq *q, const char *hash, const char *name,
 	idq_group_path(hash, path);
 	if ((r = idq_state_open(q, path, GROUP_WAIT, &g->file)) != 1)
 		return r;
-	if (fstat(g->file.fd, &st) == 0)
-		g->file.size = st.st_size;
-	if (name != NULL && (g->name = strdup(name)) == NULL)
+	/* Who runs is not known by an empty file alone. */
+	if (fstat(g->file.fd, &st) == -1)
+		r = idq_errno(q, "%s/%s", q->path, path);
+	else if (name != NULL && (g->name = strdup(name)) == NULL)
 		r = idq_errno(q, "%s", q->path);
-	else if (group_load(q, g) == -1)
-		r = -1;
+	else {
+		g->file.size = st.st_size;
+		if (group_load(q, g) == -1)
+			r = -1;
+	}
 	if (r == -1)
 		idq_group_close(g);
 	return r;

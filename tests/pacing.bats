@@ -385,6 +385,39 @@ gaps() {
 	[ "$(wc -l <<<"$stderr")" -lt 10 ]
 }
 
+@test "pacing: a group whose file cannot be read starts nothing" {
+	need cc
+	cc -D_GNU_SOURCE -shared -fPIC -x c -o nogroup.so - <<-'END'
+		#include <sys/stat.h>
+		#include <sys/syscall.h>
+		#include <errno.h>
+		#include <fcntl.h>
+		#include <stdio.h>
+		#include <string.h>
+		#include <unistd.h>
+		int fstat(int, struct stat *);
+		int fstat(int fd, struct stat *st)
+		{
+			static int seen;
+			char link[64], path[512] = "";
+			snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+			if (readlink(link, path, sizeof(path) - 1) > 0 &&
+			    strstr(path, "/groups/") != NULL && seen++ > 0) {
+				errno = EIO;
+				return -1;
+			}
+			return fstatat(fd, "", st, AT_EMPTY_PATH);
+		}
+	END
+	idq add -k 1 -g x
+	idq add -k 2 -g x
+	idq claim
+	LD_PRELOAD=$PWD/nogroup.so run -1 --separate-stderr idq claim
+	[ "$output" = '' ]
+	[[ $stderr == 'idq: claim: '*/groups/*': Input/output error' ]]
+	is "$(state_of 2)" new
+}
+
 @test "pacing: a damaged parked job does not hold up its group" {
 	need faketime
 	for i in 1 2 3; do
