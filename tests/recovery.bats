@@ -775,6 +775,30 @@ sound() {
 	sound
 }
 
+@test "recovery: without a boot id no start-up scan is taken for done" {
+	need cc
+	cc -D_GNU_SOURCE -shared -fPIC -x c -o noboot.so - <<-'END'
+		#include <errno.h>
+		#include <fcntl.h>
+		#include <string.h>
+		int open(const char *path, int flags, ...)
+		{
+			if (strstr(path, "boot_id") != NULL) {
+				errno = EIO;
+				return -1;
+			}
+			return openat(AT_FDCWD, path, flags, 0600);
+		}
+	END
+	rm "$queue"/boot/*
+	idq add -k a
+	LD_PRELOAD=$PWD/noboot.so run -0 idq claim
+	find "$queue/boot" -type f | nothing
+	idq add -k b
+	run -0 idq claim
+	[ -n "$(ls "$queue/boot")" ]
+}
+
 @test "recovery: a lost retry is found after a boot" {
 	idq add -k a
 	idq fail --exit 100 "$(idq claim)"
