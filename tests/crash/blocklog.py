@@ -23,12 +23,12 @@ SHORT_POINTS = 6
 CONTROL_POINTS = 12
 MODES = ("flushed", "prefix", "half", "half")
 
-# A defect, and the commands that show it.
+# A defect, and the commands that show it.  The short form does three of them.
 CONTROLS = [
     ("add-unsynced", "add"),
     ("complete-unsynced", "duplicate"),
-    ("finish-unsynced", "ack"),
     ("retry-unsynced", "retry"),
+    ("finish-unsynced", "ack"),
     ("keys-unsynced", "purge"),
 ]
 
@@ -268,7 +268,7 @@ def combination(task):
 
 def run_controls(pool, usable, short, figures):
     tasks = []
-    for i, (defect, op) in enumerate(CONTROLS):
+    for i, (defect, op) in enumerate(CONTROLS[:3] if short else CONTROLS):
         idq = power.broken(FOLDER, defect)
         for k, fs in enumerate(usable):
             if not short or i % len(usable) == k:
@@ -321,6 +321,7 @@ def main():
     p.add_argument("--short", action="store_true")
     p.add_argument("-n", type=int, help="points per combination")
     p.add_argument("-j", type=int, default=2, help="processes")
+    p.add_argument("--fs", default=",".join(power.FILE_SYSTEMS))
     args = p.parse_args()
     power.SEEDS = 5
     figures = power.Figures()
@@ -333,15 +334,14 @@ def main():
                          power.Tally.TARGET, "SKIP")
             return 0
         usable = []
-        for fs in power.FILE_SYSTEMS:
+        for fs in args.fs.split(","):
             why = power.missing(fs)
             if why:
                 figures.line(f"block log, {fs}", f"not run: {why}",
                              power.Tally.TARGET, "SKIP")
                 continue
             usable.append(fs)
-            for sync in SYNCS:
-                power.template(FOLDER, fs, sync)
+            power.templates(FOLDER, fs)
         with get_context("fork").Pool(args.j, begin) as pool:
             run_controls(pool, usable, args.short, figures)
             run_points(pool, usable, args, figures)

@@ -196,19 +196,22 @@ class Spool:
         time.sleep(1.1)          # until the keys of `purge' are released
 
 
-def template(folder, fs, sync):
-    """A disk with a seeded queue, unmounted; returns its path."""
-    disk = Disk(f"{folder}/{fs}.{sync}", fs)
-    disk.make()
-    disk.mount()
-    spool = Spool(folder, disk.mnt)
-    spool.run("init")
-    spool.run("config", "sync", sync)
-    spool.seed()
-    if spool.bad:
-        raise OSError(f"seeding failed: {spool.bad}")
-    disk.umount()
-    return disk.path
+def templates(folder, fs):
+    """Disks with a seeded queue, unmounted: FOLDER/FS.full and FS.file."""
+    disks = [Disk(f"{folder}/{fs}.{sync}", fs) for sync in ("full", "file")]
+    disks[0].make()
+    for disk in disks:
+        if disk is disks[1]:
+            disk.copy(disks[0].path)
+        disk.mount()
+        spool = Spool(folder, disk.mnt)
+        if disk is disks[0]:
+            spool.run("init")
+            spool.seed()
+        spool.run("config", "sync", disk.path.rsplit(".", 1)[1])
+        disk.umount()
+        if spool.bad:
+            raise OSError(f"seeding failed: {spool.bad}")
 
 
 class Boot:
