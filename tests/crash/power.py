@@ -324,6 +324,9 @@ def after_cut(spool, said, fsck_first, starts):
     spool.drain()
     for key in sorted(said.asked.get("add", set()) - said.keys("added")):
         spool.add(key)
+    # A try that was cut off has failed, and its delay is not over.
+    for key in sorted(said.asked.get("run", set()) - said.keys("done")):
+        spool.run("run", "-k", key, "--", COMMAND, ok=(0, 75))
     spool.drain()
     if fsck_first:
         spool.run("fsck")

@@ -217,6 +217,7 @@ def main():
     p.add_argument("--short", action="store_true")
     p.add_argument("-n", type=int, help="cuts per file system")
     p.add_argument("-j", type=int, default=2, help="processes")
+    p.add_argument("--no-controls", action="store_true")
     p.add_argument("--fs", default=",".join(power.FILE_SYSTEMS))
     args = p.parse_args()
     figures = power.Figures()
@@ -235,7 +236,8 @@ def main():
             usable.append(fs)
             power.templates(FOLDER, fs)
         with get_context("fork").Pool(args.j, begin) as pool:
-            run_controls(pool, usable, args.short, figures)
+            if not args.no_controls:
+                run_controls(pool, usable, args.short, figures)
             for fs in usable:
                 count = args.n or (SHORT if args.short else CUTS)[fs]
                 tally = cut_many(pool, fs, count)
