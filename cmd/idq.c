@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -163,6 +164,8 @@ main(int argc, char **argv)
 	const struct verb *verb;
 
 	umask_before = umask(0);
+	/* Past the limit of ulimit -f: a failed write is said and undone. */
+	signal(SIGXFSZ, SIG_IGN);
 	fill_standard_fds();
 	tzset();
 	if (globals(argc, argv))

@@ -1825,3 +1825,16 @@ on_terminal() {
 	[[ $stderr == *'128 KiB or longer' ]]
 	[ "$(jobs_on_disk)" -eq 0 ]
 }
+
+@test "add: past the limit of file sizes it says so, and adds nothing" {
+	idq init
+	run -74 bash -c 'ulimit -f 0; exec "$IDQ" add -k a'
+	[[ $output == "idq: add: a: "*": File too large" ]]
+	is "${#lines[@]}" 1
+	is "$(find "$(queue_path)/tmp" -type f)" ''
+	run -0 --separate-stderr idq add -k a
+	expect 0 ''
+	idq work --once -- grep SigIgn /proc/self/status >out
+	# A command gets the signal as ever: it is the 25th.
+	[ $((0x$(awk '{ print $2 }' out) & 1 << 24)) -eq 0 ]
+}
