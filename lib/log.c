@@ -28,13 +28,27 @@ idq_log_event(size_t i)
 
 /* A writer that was killed, or a full disk, can leave half a line. */
 static bool
-is_torn(int fd)
+is_torn(int fd, off_t size)
 {
-	struct stat st;
 	char last;
 
-	return fstat(fd, &st) == 0 && st.st_size > 0 &&
-	    pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n';
+	return size > 0 && pread(fd, &last, 1, size - 1) == 1 && last != '\n';
+}
+
+/* For appending, and what it is; it is not ours unless it is a file. */
+static int
+open_end(struct idq *q, const char *path, struct stat *st)
+{
+	int fd = openat(q->fd, path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC |
+	    O_NOFOLLOW | O_NONBLOCK, q->fmode);
+	int err;
+
+	if (fd == -1 || (fstat(fd, st) == 0 && S_ISREG(st->st_mode)))
+		return fd;
+	err = S_ISREG(st->st_mode) ? errno : ENXIO;
+	close(fd);
+	errno = err;
+	return -1;
 }
 
 /* LINE begins with a newline, for a torn one before it. */
@@ -42,20 +56,19 @@ static void
 put(struct idq *q, int64_t at, const char *line, size_t len)
 {
 	char stamp[STAMP_SIZE], path[PATH_SIZE];
+	struct stat st = { 0 };
 	int fd;
 
 	idq_stamp(at, stamp);
 	snprintf(path, sizeof(path), "log/%.10s.%s", stamp, q->host);
-	fd = openat(q->fd, path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC |
-	    O_NOFOLLOW | O_NONBLOCK, q->fmode);
+	fd = open_end(q, path, &st);
 	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
-		fd = openat(q->fd, path, O_RDWR | O_APPEND | O_CREAT |
-		    O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, q->fmode);
+		fd = open_end(q, path, &st);
 	if (fd == -1) {
 		idq_notice(q, "%s/%s: %s", q->path, path, strerror(errno));
 		return;
 	}
-	if (!is_torn(fd)) {
+	if (!is_torn(fd, st.st_size)) {
 		line++;
 		len--;
 	}
