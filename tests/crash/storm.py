@@ -71,7 +71,7 @@ class Storm(rig.Spool):
             # Those past their deadline stay held, and are for cancel.
             self.idq("unhold", "-s", "held", "--yes", ok=(0, 69))
             self.idq("cancel", "-s", "held", "--key-glob", "b*", "--yes")
-            self.idq("retry", "-s", "failed", "--yes", ok=(0, 69))
+            self.idq("retry", "-s", "waiting,failed", "--yes", ok=(0, 69))
         end = time.monotonic() + REST
         self.drain()
         while last and (left := self.left()):
