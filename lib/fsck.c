@@ -14,6 +14,7 @@
 #include "idq_impl.h"
 
 #define TICK	256
+#define AHEAD	(60 * IDQ_SECOND)	/* by so much clocks may differ */
 
 /* The inodes that have a name in a state directory. */
 struct inodes {
@@ -220,6 +221,36 @@ check_running(struct work *w, struct job *j, const char *path)
 	return 0;
 }
 
+/*
+ * A line with a time still to come was written by a clock that was ahead.  What
+ * that decided stands, and only a person knows whether it should.
+ */
+static void
+check_clock(struct work *w, const struct job *j, const char *path)
+{
+	const struct idq_job *p = &j->pub;
+	int64_t at = j->started ? j->line.at : p->added, until = 0;
+	char stamp[STAMP_SIZE], then[STAMP_SIZE];
+	const char *what = NULL;
+
+	if (p->state == IDQ_WAITING && p->added > at)
+		at = p->added;
+	if (w->boot || at <= idq_now() + AHEAD)
+		return;
+	if (p->state == IDQ_EXPIRED)
+		what = "expired";
+	else if (p->state == IDQ_WAITING)
+		what = "not due", until = p->due;
+	else if (p->state == IDQ_RUNNING && p->lease != 0)
+		what = "leased", until = p->lease;
+	else if (idq_is_over(j) && p->release != 0)
+		what = "its key is held", until = p->release;
+	if (what != NULL)
+		report(w, false, path, "by a clock that was ahead, %s: %s%s%s",
+		    idq_stamp(at, stamp), what, until == 0 ? "" : " until ",
+		    until == 0 ? "" : idq_stamp(until, then));
+}
+
 /* J stands at PATH and is locked. */
 static int
 check_job(struct work *w, struct job *j, const char *path)
@@ -234,6 +265,7 @@ check_job(struct work *w, struct job *j, const char *path)
 		report(w, false, path, "has the id of another job");
 		return 0;
 	}
+	check_clock(w, j, path);
 	if ((owner = key_owner(w, j)) == -1)
 		return -1;
 	if (owner != 1 && idq_is_over(j))

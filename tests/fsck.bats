@@ -456,3 +456,39 @@ left new/junk"
 	    '300 added 300 claimed 300 done'
 	clean
 }
+
+@test "fsck: what a clock that was ahead has decided is listed" {
+	need faketime
+	at +10y idq add -k waiting
+	idq add -k expired --ttl 1h
+	at +10y idq add -k 'done'
+	at +10y idq add -k leased
+	at +10y idq claim --lease 1h >/dev/null
+	at +10y idq add -k busy
+	at +10y idq work --drain -- sh -c 'test "$IDQ_KEY" != busy' 2>>stderr
+	idq add -k fine
+	idq add -k here
+	run -1 --separate-stderr idq fsck
+	is "$stderr" ''
+	is "$(cut -f1 <<<"$output" | sort -u)" left
+	is "${#lines[@]}" 5
+	for line in "cur/.*: leased until 20" "expired/.*: expired$" \
+	    "done/.*: its key is held until 20" \
+	    "wait/.*: not due until 20"; do
+		grep -q "	by a clock that was ahead, 20.*${line#*: }" \
+		    <<<"$output"
+		grep -q "${line%%.*}" <<<"$output"
+	done
+	# Nothing is changed by it, and time heals it.
+	run -1 --separate-stderr idq fsck -n
+	is "${#lines[@]}" 5
+	run --separate-stderr at +11y idq fsck -n
+	[[ $output != *"clock that was ahead"* ]]
+}
+
+@test "fsck: clocks that differ by seconds are no finding" {
+	need faketime
+	at +30s idq add -k a
+	at +30s idq work --drain -- true
+	clean
+}
