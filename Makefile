@@ -32,6 +32,7 @@ B	= build
 LIB_SRCS = \
 	lib/activity.c \
 	lib/add.c \
+	lib/at.c \
 	lib/bygroup.c \
 	lib/child.c \
 	lib/claim.c \
@@ -71,6 +72,7 @@ LIB_SRCS = \
 	lib/reap.c \
 	lib/run.c \
 	lib/served.c \
+	lib/share.c \
 	lib/speed.c \
 	lib/stamp.c \
 	lib/stats.c \

@@ -13,7 +13,7 @@
 
 /* In the order of the manual, which --help keeps. */
 static const struct verb verbs[] = {
-	{ "init", cmd_init, "[-v]",
+	{ "init", cmd_init, "[--shared GROUP] [-v]",
 	    "make a queue; if it is there, do nothing" },
 	{ "add", cmd_add, "-k PART... [options] [--] [ARG...]\n"
 	    "--key-from-payload [options] [--] [ARG...]\n"

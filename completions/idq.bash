@@ -11,7 +11,7 @@ _idq_options() {
 	filter="$job $match --yes -n --dry-run -v"
 
 	case $1 in
-	init) own='-v' ;;
+	init) own='--shared= -v' ;;
 	add)
 		own="$job --key-from-payload --at= --in= --ttl= --not-after="
 		own+=' --keep= --attempts= --on-crash= -g= --reuse='

@@ -205,6 +205,8 @@ complete -c idq -n "__idq_verb $keyed" -l per -x \
     -a 'hour day week month year' -d 'append the period'
 complete -c idq -n "__idq_verb init add work wait pause resume fsck $acting" \
     -s v -d 'say what was done'
+complete -c idq -n '__idq_verb init' -l shared -x \
+    -a '(__fish_complete_groups)' -d 'one that a group may use'
 complete -c idq -n '__idq_verb add claim ls show log stats plan fsck' -l json \
     -d 'print JSON'
 complete -c idq -n '__idq_verb add run' -l keep -x -a forever \

@@ -143,7 +143,8 @@ _idq_verb() {
 
 	case $idq_verb in
 	init)
-		_arguments -A '-*' $common $verbose
+		_arguments -A '-*' $common $verbose \
+		    '--shared[one that a group may use]:group:_groups'
 		;;
 	add)
 		_arguments -A '-*' $common $key $verbose $json \

@@ -23,14 +23,14 @@ link_key(struct idq *q, struct adding *a)
 	int r, err;
 
 	idq_key_path(a->file.pub.hash, key);
-	r = linkat(q->fd, a->file.pub.path, q->fd, key, 0);
+	r = idq_at_link(q, a->file.pub.path, key);
 	if (r == -1 && errno == ENOENT) {
 		/* Our file, or the folder of the key. */
 		if ((r = idq_job_is(q, &a->file, a->file.pub.path)) != 1)
 			return r == 0 ? 2 : -1;
 		r = idq_mkdir_for(q, key);
 		if (r == 0)
-			r = linkat(q->fd, a->file.pub.path, q->fd, key, 0);
+			r = idq_at_link(q, a->file.pub.path, key);
 	}
 	if (r == 0)
 		return 1;
@@ -57,8 +57,8 @@ replace(struct idq *q, struct adding *a, struct job *old)
 		return idq_errno(q, "%s/%s: sync", q->path, j->pub.path);
 	idq_tmp_path(j->pub.id, ".k", k);
 	idq_key_path(j->pub.hash, key);
-	if (linkat(q->fd, j->pub.path, q->fd, k, 0) == -1 ||
-	    renameat(q->fd, k, q->fd, key) == -1)
+	if (idq_at_link(q, j->pub.path, k) == -1 ||
+	    idq_at_rename(q, k, key) == -1)
 		return idq_errno(q, "%s/%s", q->path, key);
 	if (!old->whole)
 		return 0;

@@ -170,10 +170,10 @@ nameless(struct idq *q, int64_t length)
 	if (idq_new_id(id) == -1)
 		return -1;
 	idq_tmp_path(id, "", path);
-	fd = openat(q->fd, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC |
-	    O_NOFOLLOW, q->fmode);
+	fd = idq_at_open(q, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC |
+	    O_NOFOLLOW);
 	if (fd != -1)
-		unlinkat(q->fd, path, 0);
+		idq_at_unlink(q, path, 0);
 	return fd;
 }
 

@@ -33,8 +33,8 @@ set_bad(struct idq *q, struct job *j, const char *tmp)
 	idq_errno(q, "%s/%s: sync", q->path, tmp);
 	idq_tmp_path(j->pub.id, ".bad", bad);
 	idq_key_path(j->pub.hash, key);
-	if (renameat(q->fd, tmp, q->fd, bad) == -1 &&
-	    linkat(q->fd, key, q->fd, bad, 0) == -1)
+	if (idq_at_rename(q, tmp, bad) == -1 &&
+	    idq_at_link(q, key, bad) == -1)
 		idq_notice(q, "%s/%s: %s", q->path, bad, strerror(errno));
 	q->code = EX_TEMPFAIL;
 	return -1;
@@ -61,7 +61,7 @@ idq_complete(struct idq *q, struct job *j)
 	idq_key_path(j->pub.hash, key);
 	if ((r = idq_job_is(q, j, tmp)) == -1)
 		return -1;
-	if (r == 0 && linkat(q->fd, key, q->fd, tmp, 0) == -1)
+	if (r == 0 && idq_at_link(q, key, tmp) == -1)
 		return idq_errno(q, "%s/%s", q->path, tmp);
 	idq_place_of(j, idq_now(), to);
 	if (idq_pace_move(q, j, tmp, to) == -1)

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "idq_impl.h"
 
 #define CONFIG_MAX	(16 * 1024)
+#define NEW_CONFIG	".config"
 
 enum type {
 	DURATION,
@@ -290,6 +292,32 @@ idq_config_rate(const struct idq *q)
 	return q->cfg[CFG_RATE];
 }
 
+/* As idq_write_small(), in the top directory; a member cannot write to it. */
+static int
+replace(struct idq *q, const char *text)
+{
+	int fd, err, r;
+
+	if (idq_at_unlink(q, NEW_CONFIG, 0) == -1 && errno != ENOENT)
+		return -1;
+	fd = idq_at_open(q, NEW_CONFIG, O_WRONLY | O_CREAT | O_EXCL);
+	if (fd == -1)
+		return -1;
+	r = fchmod(fd, q->fmode & ~(mode_t)S_IWGRP);
+	if (r == 0)
+		r = idq_write_all(fd, text, strlen(text));
+	if (r == 0)
+		r = fsync(fd);
+	if (r == 0)
+		r = idq_at_rename(q, NEW_CONFIG, "config");
+	if (r == 0)
+		r = idq_sync_dir(q, ".");
+	err = errno;
+	close(fd);
+	errno = err;
+	return r;
+}
+
 static int
 store(struct idq *q)
 {
@@ -301,8 +329,55 @@ store(struct idq *q)
 			n += (size_t)snprintf(text + n, sizeof(text) - n,
 			    "%s %s\n", names[i],
 			    format(i, q->cfg[i], value, sizeof(value)));
-	if (idq_write_small(q, "config", text, true) == -1)
+	/* In tmp/ a member of the group could exchange it. */
+	if ((q->careful ? replace(q, text) :
+	    idq_write_small(q, "config", text, true)) == -1)
 		return idq_errno(q, "%s/config", q->path);
+	return 0;
+}
+
+/* Whoever may set exec and shared decides what runs as somebody else. */
+static int
+may_set(struct idq *q)
+{
+	struct passwd *pw;
+	struct stat st;
+
+	if (fstat(q->fd, &st) == -1)
+		return idq_errno(q, "%s", q->path);
+	if (st.st_uid == geteuid() || geteuid() == 0)
+		return 0;
+	pw = getpwuid(st.st_uid);
+	return idq_error(q, EX_NOPERM, "%s: belongs to %s, who alone sets its "
+	    "config", q->path, pw != NULL ? pw->pw_name : "another");
+}
+
+bool
+idq_config_is_safe(struct idq *q)
+{
+	struct stat top, st;
+
+	return fstat(q->fd, &top) == 0 &&
+	    idq_at_stat(q, "config", &st) == 0 &&
+	    (!(top.st_mode & S_IWGRP) || top.st_mode & S_ISVTX) &&
+	    (st.st_uid == top.st_uid || st.st_uid == 0) &&
+	    !(st.st_mode & (S_IWGRP | S_IWOTH));
+}
+
+/* Modes follow `shared': closed before that is said, opened after it. */
+static int
+set(struct idq *q, int i, const char *value)
+{
+	bool shared = i == CFG_SHARED;
+
+	if (set_value(q, i, value, EX_USAGE) == -1)
+		return -1;
+	if (shared && q->cfg[i] == 0 && idq_set_modes(q, false) == -1)
+		return -1;
+	if (store(q) == -1)
+		return -1;
+	if (shared && q->cfg[i] == 1)
+		return idq_set_modes(q, true);
 	return 0;
 }
 
@@ -313,16 +388,16 @@ idq_config_set(struct idq *q, const char *name, const char *value)
 
 	if (i == -1)
 		return idq_error(q, EX_USAGE, "no config name '%s'", name);
+	if (may_set(q) == -1)
+		return -1;
 	/* Two settings at once: the lock makes the second read the first. */
-	fd = openat(q->fd, "format", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	fd = idq_at_open(q, "format", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd == -1 || flock(fd, LOCK_EX) == -1) {
 		r = idq_errno(q, "%s/format", q->path);
 	} else {
 		r = idq_config_load(q);
 		if (r == 0)
-			r = set_value(q, i, value, EX_USAGE);
-		if (r == 0)
-			r = store(q);
+			r = set(q, i, value);
 		/* What is parked may perhaps start sooner now. */
 		if (r == 0 && (i == CFG_GROUP_MAX || i == CFG_GROUP_GAP))
 			r = idq_pace_all(q);

@@ -21,9 +21,9 @@ idq_dups_add(struct idq *q, const char *hash, const char *id, int64_t now)
 	ssize_t n;
 
 	idq_dups_path(hash, id, path);
-	fd = openat(q->fd, path, flags, q->fmode);
+	fd = idq_at_open(q, path, flags);
 	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
-		fd = openat(q->fd, path, flags, q->fmode);
+		fd = idq_at_open(q, path, flags);
 	if (fd == -1)
 		return idq_errno(q, "%s/%s", q->path, path);
 	idq_stamp(now, line);
@@ -53,7 +53,7 @@ open_dups(struct idq *q, const char *hash, const char *id, int *fd,
 
 	*count = 0;
 	idq_dups_path(hash, id, path);
-	*fd = openat(q->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
+	*fd = idq_at_open(q, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
 	    O_NONBLOCK);
 	if (*fd == -1)
 		return errno == ENOENT ? 0 :
@@ -184,7 +184,7 @@ show_expired(void *arg, const char *folder, const struct dirent *e,
 	bool own = false;
 
 	idq_dups_path(n->hash, n->id, path);
-	if (faccessat(w->q->fd, path, F_OK, 0) == -1)
+	if (!idq_at_exists(w->q, path))
 		return 0;
 	if (idq_key_open(w->q, n->hash, &j) == 1) {
 		own = strcmp(j.pub.id, n->id) == 0;

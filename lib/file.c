@@ -33,7 +33,7 @@ idq_mkdir_for(struct idq *q, const char *path)
 	for (const char *s = strchr(path, '/'); s != NULL;
 	    s = strchr(s + 1, '/')) {
 		snprintf(dir, sizeof(dir), "%.*s", (int)(s - path), path);
-		if (mkdirat(q->fd, dir, q->dmode) == -1 && errno != EEXIST)
+		if (idq_at_mkdir(q, dir) == -1 && errno != EEXIST)
 			return -1;
 	}
 	return 0;
@@ -46,7 +46,7 @@ idq_read_small(struct idq *q, const char *path, char *buf, size_t len)
 	int fd, err;
 	ssize_t n = -1;
 
-	fd = openat(q->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
+	fd = idq_at_open(q, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
 	    O_NONBLOCK);
 	if (fd == -1)
 		return -1;
@@ -88,8 +88,8 @@ write_tmp(struct idq *q, const char *tmp, const char *text, bool sync)
 	int fd, err, r;
 
 	for (;;) {
-		fd = openat(q->fd, tmp, O_WRONLY | O_CREAT | O_EXCL |
-		    O_CLOEXEC | O_NOFOLLOW, q->fmode);
+		fd = idq_at_open(q, tmp, O_WRONLY | O_CREAT | O_EXCL |
+		    O_CLOEXEC | O_NOFOLLOW);
 		if (fd == -1)
 			return -1;
 		/* Locked until it has its name; a reaper may be quicker. */
@@ -107,7 +107,7 @@ write_tmp(struct idq *q, const char *tmp, const char *text, bool sync)
 		r = fsync(fd);
 	if (r == -1) {
 		err = errno;
-		unlinkat(q->fd, tmp, 0);
+		idq_at_unlink(q, tmp, 0);
 		close(fd);
 		errno = err;
 		return -1;
@@ -127,12 +127,12 @@ idq_write_small(struct idq *q, const char *path, const char *text, bool sync)
 	idq_tmp_path(id, "", tmp);
 	if ((fd = write_tmp(q, tmp, text, sync)) == -1)
 		return -1;
-	r = renameat(q->fd, tmp, q->fd, path);
+	r = idq_at_rename(q, tmp, path);
 	if (r == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
-		r = renameat(q->fd, tmp, q->fd, path);
+		r = idq_at_rename(q, tmp, path);
 	if (r == -1) {
 		err = errno;
-		unlinkat(q->fd, tmp, 0);
+		idq_at_unlink(q, tmp, 0);
 		errno = err;
 	} else if (sync) {
 		strlcpy(dir, path, sizeof(dir));
@@ -152,7 +152,7 @@ idq_sync_dir(struct idq *q, const char *path)
 {
 	int fd, err, r;
 
-	fd = openat(q->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC |
+	fd = idq_at_open(q, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC |
 	    O_NOFOLLOW);
 	if (fd == -1)
 		return -1;
@@ -196,7 +196,7 @@ idq_opendir(struct idq *q, const char *path)
 	DIR *d;
 	int fd;
 
-	fd = openat(q->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC |
+	fd = idq_at_open(q, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC |
 	    O_NOFOLLOW);
 	if (fd == -1)
 		return NULL;

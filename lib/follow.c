@@ -107,7 +107,7 @@ place(struct idq_follow *f, struct logfile *file, const struct logfile *old)
 	struct stat st;
 
 	snprintf(path, sizeof(path), "log/%s", file->name);
-	if (fstatat(f->q->fd, path, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+	if (idq_at_stat(f->q, path, &st) == -1) {
 		file->skip = true;
 		return;
 	}

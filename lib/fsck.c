@@ -109,7 +109,7 @@ key_owner(struct work *w, const struct job *j)
 	if (r != 0)
 		return r;
 	idq_key_path(j->pub.hash, key);
-	return faccessat(w->q->fd, key, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? 2 :
+	return idq_at_exists(w->q, key) ? 2 :
 	    0;
 }
 
@@ -123,9 +123,9 @@ link_key(struct work *w, struct job *j, const char *path)
 		return 0;
 	}
 	idq_key_path(j->pub.hash, key);
-	if (linkat(w->q->fd, path, w->q->fd, key, 0) == -1 &&
+	if (idq_at_link(w->q, path, key) == -1 &&
 	    (errno != ENOENT || idq_mkdir_for(w->q, key) == -1 ||
-	    linkat(w->q->fd, path, w->q->fd, key, 0) == -1))
+	    idq_at_link(w->q, path, key) == -1))
 		return idq_errno(w->q, "%s/%s", w->q->path, key);
 	if (idq_sync_file(w->q, j->fd) == -1 ||
 	    idq_sync_keys(w->q, j->pub.hash) == -1)
@@ -405,8 +405,7 @@ check_keys(struct work *w)
 			if (errno != ENOENT)
 				return idq_errno(w->q, "%s/%s", w->q->path,
 				    folder);
-			if (may_fix(w) && mkdirat(w->q->fd, folder,
-			    w->q->dmode) == 0)
+			if (may_fix(w) && idq_at_mkdir(w->q, folder) == 0)
 				report(w, true, folder, "was missing: made");
 			continue;
 		}
@@ -442,7 +441,7 @@ check_wish(struct work *w, char *id, const char *path)
 {
 	if (is_unfinished(w, id) != 0)
 		return;
-	if (may_fix(w) && unlinkat(w->q->fd, path, 0) == 0)
+	if (may_fix(w) && idq_at_unlink(w->q, path, 0) == 0)
 		report(w, true, path, "for a job that has ended: removed");
 	else
 		report(w, false, path, "for a job that has ended");
@@ -492,7 +491,7 @@ is_known(struct work *w, const struct name *n)
 	/* One that was set aside does not have its key. */
 	for (size_t i = 0; i < NITEMS(places); i++) {
 		idq_place_path(places[i], n->hash, n->id, 0, path);
-		if (faccessat(w->q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		if (idq_at_exists(w->q, path))
 			return true;
 	}
 	return false;
@@ -510,7 +509,7 @@ check_output(struct work *w, const char *name)
 		report(w, false, path, "is no name of an output");
 	else if (is_known(w, &n))
 		return;
-	else if (may_fix(w) && unlinkat(w->q->fd, path, 0) == 0)
+	else if (may_fix(w) && idq_at_unlink(w->q, path, 0) == 0)
 		report(w, true, path, "of a job that is gone: removed");
 	else
 		report(w, false, path, "of a job that is gone");
@@ -595,10 +594,12 @@ static void
 check_dirs(struct work *w)
 {
 	for (int p = 0; p <= PL_TURN; p++) {
-		const char *dir = idq_place_dir((enum place)p);
+		const char *dir = idq_place_dir((enum place)p), *fault;
 
-		if (may_fix(w) && mkdirat(w->q->fd, dir, w->q->dmode) == 0)
+		if (may_fix(w) && idq_at_mkdir(w->q, dir) == 0)
 			report(w, true, dir, "was missing: made");
+		else if ((fault = idq_dir_fault(w->q, dir)) != NULL)
+			report(w, false, dir, "%s", fault);
 	}
 }
 

@@ -20,9 +20,9 @@ open_state(struct idq *q, const char *path, struct job *f)
 	struct stat st;
 
 	memset(f, 0, sizeof(*f));
-	f->fd = openat(q->fd, path, flags, q->fmode);
+	f->fd = idq_at_open(q, path, flags);
 	if (f->fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
-		f->fd = openat(q->fd, path, flags, q->fmode);
+		f->fd = idq_at_open(q, path, flags);
 	if (f->fd == -1 || fstat(f->fd, &st) == -1)
 		return idq_errno(q, "%s/%s", q->path, path);
 	if (!S_ISREG(st.st_mode))
@@ -74,8 +74,7 @@ still_runs(struct idq *q, const char *pair)
 		return false;
 	idq_place_path(PL_CUR, n.hash, n.id, 0, path);
 	/* What cannot be looked at may be there. */
-	return faccessat(q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
-	    errno != ENOENT;
+	return idq_at_exists(q, path) || errno != ENOENT;
 }
 
 int

@@ -148,6 +148,11 @@ const char *idq_errmsg(const struct idq *);
 int	 idq_errcode(const struct idq *);	/* sysexits; 0: no failure */
 const char *idq_queue_dir(const struct idq *);	/* absolute path */
 bool	 idq_created(const struct idq *);	/* this open made it */
+/*
+ * Share it with this group: modes, group and config.  1, or 0 if it is so
+ * already.
+ */
+int	 idq_share(struct idq *, gid_t group);
 /* 1 if no job was ever added here, as far as the log reaches back. */
 int	 idq_never_used(struct idq *);
 

@@ -81,6 +81,7 @@ struct idq {
 	int	 fd;			/* of the directory */
 	bool	 created;
 	bool	 writable;
+	bool	 careful;		/* others can put things into it */
 	mode_t	 dmode;			/* of what we make in it */
 	mode_t	 fmode;
 	int64_t	 cfg[CFG_N];
@@ -150,10 +151,29 @@ void	 idq_notice(struct idq *, const char *, ...)
 	    __attribute__((__format__(printf, 2, 3)));
 
 /* queue.c */
+/* What is wrong with a directory of the queue; NULL: nothing. */
+const char *idq_dir_fault(struct idq *, const char *name);
 const char *idq_boot(struct idq *);	/* boot_id of this host, or "?" */
+
+/*
+ * at.c: openat(2) and others for a path in the queue; each is -1 with errno.
+ * What is made has the queue's modes.
+ */
+int	 idq_at_open(struct idq *, const char *path, int flags);
+int	 idq_at_stat(struct idq *, const char *path, struct stat *);
+bool	 idq_at_exists(struct idq *, const char *path);
+int	 idq_at_mkdir(struct idq *, const char *path);
+int	 idq_at_unlink(struct idq *, const char *path, int flags);
+int	 idq_at_rename(struct idq *, const char *from, const char *to);
+int	 idq_at_link(struct idq *, const char *from, const char *to);
 
 /* config.c */
 int	 idq_config_load(struct idq *);
+/* Whether nobody but the owner, or root, can have set it. */
+bool	 idq_config_is_safe(struct idq *);
+
+/* share.c: open all of the queue to its group, or close it to the owner. */
+int	 idq_set_modes(struct idq *, bool open);
 
 /* file.c: small files and directories of the queue. */
 int	 idq_mkdir_for(struct idq *, const char *path);

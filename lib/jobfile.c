@@ -38,11 +38,11 @@ idq_job_open(struct idq *q, const char *path, struct job *j)
 	struct stat st;
 
 	memset(j, 0, sizeof(*j));
-	j->fd = openat(q->fd, path, flags |
+	j->fd = idq_at_open(q, path, flags |
 	    (q->writable ? O_RDWR | O_APPEND : O_RDONLY));
 	/* A duplicate is one on a read-only file system, too. */
 	if (j->fd == -1 && errno == EROFS)
-		j->fd = openat(q->fd, path, flags | O_RDONLY);
+		j->fd = idq_at_open(q, path, flags | O_RDONLY);
 	if (j->fd == -1) {
 		if (errno == ENOENT)
 			return 0;
@@ -121,7 +121,7 @@ idq_job_is(struct idq *q, const struct job *j, const char *path)
 {
 	struct stat st;
 
-	if (fstatat(q->fd, path, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+	if (idq_at_stat(q, path, &st) == -1) {
 		if (errno == ENOENT || errno == ENOTDIR)
 			return 0;
 		return idq_errno(q, "%s/%s", q->path, path);

@@ -58,7 +58,7 @@ idq_kept_open(struct idq *q, const char *path, bool create, struct kept *k)
 {
 	int r;
 
-	if (!create && faccessat(q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == -1)
+	if (!create && !idq_at_exists(q, path))
 		return 0;
 	k->q = q;
 	k->path = path;
@@ -173,15 +173,14 @@ idq_kept_write(struct kept *k, const struct first *f)
 	if ((text = kept_text(f, &len)) == NULL)
 		return;
 	/* Renamed, so that a kill leaves all of them or none. */
-	unlinkat(q->fd, path, 0);
-	fd = openat(q->fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC |
-	    O_NOFOLLOW, q->fmode);
+	idq_at_unlink(q, path, 0);
+	fd = idq_at_open(q, path, O_WRONLY | O_CREAT | O_EXCL);
 	if (fd != -1) {
 		if (idq_write_all(fd, text, len) == 0 &&
-		    renameat(q->fd, path, q->fd, k->path) == 0)
+		    idq_at_rename(q, path, k->path) == 0)
 			k->n = (off_t)f->n;
 		else
-			unlinkat(q->fd, path, 0);
+			idq_at_unlink(q, path, 0);
 		close(fd);
 	}
 	free(text);

@@ -39,13 +39,13 @@ is_torn(int fd, off_t size)
 static int
 open_end(struct idq *q, const char *path, struct stat *st)
 {
-	int fd = openat(q->fd, path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC |
-	    O_NOFOLLOW | O_NONBLOCK, q->fmode);
+	int fd = idq_at_open(q, path, O_RDWR | O_APPEND | O_CREAT |
+	    O_NONBLOCK);
 	int err;
 
-	if (fd == -1 || (fstat(fd, st) == 0 && S_ISREG(st->st_mode)))
+	if (fd == -1 || fstat(fd, st) == 0)
 		return fd;
-	err = S_ISREG(st->st_mode) ? errno : ENXIO;
+	err = errno;
 	close(fd);
 	errno = err;
 	return -1;
@@ -217,7 +217,7 @@ open_log(struct idq *q, struct logfile *file)
 	int fd;
 
 	snprintf(path, sizeof(path), "log/%s", file->name);
-	fd = openat(q->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
+	fd = idq_at_open(q, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
 	    O_NONBLOCK);
 	if (fd == -1 || fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) ||
 	    lseek(fd, file->off, SEEK_SET) == -1 ||

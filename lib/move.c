@@ -17,7 +17,7 @@ idq_drop(struct idq *q, const struct job *j, const char *path)
 {
 	int r = idq_job_is(q, j, path);
 
-	if (r == 1 && unlinkat(q->fd, path, 0) == -1 && errno != ENOENT)
+	if (r == 1 && idq_at_unlink(q, path, 0) == -1 && errno != ENOENT)
 		return idq_errno(q, "%s/%s", q->path, path);
 	return r == -1 ? -1 : 0;
 }
@@ -33,13 +33,13 @@ drop_folder(struct idq *q, const char *path)
 	slash = strrchr(dir, '/');
 	*slash = '\0';
 	if (strchr(dir, '/') != NULL)
-		unlinkat(q->fd, dir, AT_REMOVEDIR);
+		idq_at_unlink(q, dir, AT_REMOVEDIR);
 }
 
 void
 idq_remove(struct idq *q, const char *path)
 {
-	unlinkat(q->fd, path, 0);
+	idq_at_unlink(q, path, 0);
 	drop_folder(q, path);
 }
 
@@ -48,7 +48,7 @@ rename_to(struct idq *q, const struct job *j, const char *from,
     const char *to)
 {
 	for (int i = 0; i < TRIES; i++) {
-		if (renameat(q->fd, from, q->fd, to) == 0)
+		if (idq_at_rename(q, from, to) == 0)
 			return 1;
 		if (errno != ENOENT)
 			break;
@@ -159,7 +159,7 @@ drop_asked(struct idq *q, const struct job *j, enum place to)
 	if (to != PL_DONE && to != PL_CANCELLED)
 		return;
 	idq_asked_path(j->pub.id, path);
-	unlinkat(q->fd, path, 0);
+	idq_at_unlink(q, path, 0);
 }
 
 static int
@@ -255,11 +255,11 @@ idq_free_key(struct idq *q, struct job *j, const char *from, bool sync)
 		drop_folder(q, from);
 	}
 	idq_dups_path(p->hash, p->id, path);
-	if (unlinkat(q->fd, path, 0) == -1 && errno != ENOENT)
+	if (idq_at_unlink(q, path, 0) == -1 && errno != ENOENT)
 		return idq_errno(q, "%s/%s", q->path, path);
 	idq_asked_path(p->id, path);
 	if (p->claims > 0)
-		unlinkat(q->fd, path, 0);
+		idq_at_unlink(q, path, 0);
 	idq_out_remove(q, p);
 	if ((r = idq_job_owns_key(q, j)) != 1)
 		return r;

@@ -79,8 +79,8 @@ try_create(struct idq *q, struct adding *a)
 		if (idq_new_id(j->pub.id) == -1)
 			return idq_errno(q, "%s/tmp", q->path);
 		idq_tmp_path(j->pub.id, "", j->pub.path);
-		j->fd = openat(q->fd, j->pub.path, O_RDWR | O_CREAT | O_EXCL |
-		    O_CLOEXEC | O_NOFOLLOW, q->fmode);
+		j->fd = idq_at_open(q, j->pub.path, O_RDWR | O_CREAT | O_EXCL |
+		    O_CLOEXEC | O_NOFOLLOW);
 		if (j->fd != -1)
 			break;
 		if (errno == ENOENT && idq_mkdir_for(q, j->pub.path) == 0)

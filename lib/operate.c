@@ -186,7 +186,7 @@ ask(struct idq *q, struct job *j, bool kill, bool *busy)
 		char path[PATH_SIZE];
 
 		idq_asked_path(j->pub.id, path);
-		unlinkat(q->fd, path, 0);
+		idq_at_unlink(q, path, 0);
 	}
 	return r;
 }
@@ -299,7 +299,7 @@ retry_locked(struct idq *q, struct job *j)
 	/* A wish that came too late for the last claim. */
 	idq_asked_path(p->id, asked);
 	if (p->claims > 0)
-		unlinkat(q->fd, asked, 0);
+		idq_at_unlink(q, asked, 0);
 	return send_back(q, j, EV_RETRIED, 0);
 }
 

@@ -19,13 +19,13 @@ static int
 create(struct idq *q, const char *path)
 {
 	const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
-	int fd = openat(q->fd, path, flags, q->fmode);
+	int fd = idq_at_open(q, path, flags);
 
 	/* Of a claim whose line was lost in a power cut. */
-	if (fd == -1 && errno == EEXIST && unlinkat(q->fd, path, 0) == 0)
-		fd = openat(q->fd, path, flags, q->fmode);
+	if (fd == -1 && errno == EEXIST && idq_at_unlink(q, path, 0) == 0)
+		fd = idq_at_open(q, path, flags);
 	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
-		fd = openat(q->fd, path, flags, q->fmode);
+		fd = idq_at_open(q, path, flags);
 	return fd;
 }
 
@@ -35,7 +35,7 @@ remove_claim(struct idq *q, const struct idq_job *p, uint32_t claim)
 	char path[PATH_SIZE];
 
 	idq_out_path(p->hash, p->id, claim, path);
-	unlinkat(q->fd, path, 0);
+	idq_at_unlink(q, path, 0);
 }
 
 void
@@ -149,7 +149,7 @@ open_claim(struct idq *q, const struct idq_job *p, uint32_t claim, int *fd)
 	struct stat st;
 
 	idq_out_path(p->hash, p->id, claim, path);
-	*fd = openat(q->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
+	*fd = idq_at_open(q, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
 	    O_NONBLOCK);
 	if (*fd == -1 && errno == ENOENT)
 		return 0;

@@ -38,7 +38,7 @@ next_is_out(struct idq *q, struct group *g)
 	if (*g->next == '\0')
 		return false;
 	snprintf(path, sizeof(path), "new/%s", g->next);
-	if (faccessat(q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+	if (idq_at_exists(q, path))
 		return true;
 	g->next[0] = '\0';
 	return false;
@@ -55,14 +55,14 @@ set_turn(struct idq *q, struct group *g, int64_t t, int64_t now)
 	/* One that a crash has left in the state alone is none. */
 	idq_turn_path(g->hash, old, path);
 	if (old > now && old <= t &&
-	    faccessat(q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+	    idq_at_exists(q, path))
 		return 0;
 	idq_turn_path(g->hash, t, path);
-	fd = openat(q->fd, path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
-	    O_NONBLOCK, q->fmode);
+	fd = idq_at_open(q, path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+	    O_NONBLOCK);
 	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
-		fd = openat(q->fd, path, O_WRONLY | O_CREAT | O_CLOEXEC |
-		    O_NOFOLLOW | O_NONBLOCK, q->fmode);
+		fd = idq_at_open(q, path, O_WRONLY | O_CREAT | O_CLOEXEC |
+		    O_NOFOLLOW | O_NONBLOCK);
 	if (fd == -1)
 		return idq_errno(q, "%s/%s", q->path, path);
 	close(fd);
@@ -340,7 +340,7 @@ idq_pace_look(struct idq *q, const struct job *j)
 	if (!idq_parked_path(j, path))
 		return;
 	*strrchr(path, '/') = '\0';
-	if (faccessat(q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == -1)
+	if (!idq_at_exists(q, path))
 		return;
 	strlcpy(g.hash, strchr(path, '/') + 1, sizeof(g.hash));
 	set_turn(q, &g, now, now);
@@ -411,7 +411,7 @@ take_turn(struct idq *q, const char *hash, const char *path, int64_t due)
 	if (r == -1 || g.turn == due)
 		return r;
 	idq_remove(q, path);
-	return faccessat(q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == -1;
+	return !idq_at_exists(q, path);
 }
 
 static void

@@ -33,8 +33,7 @@ kept_first(struct idq *q, const char *group, const char *after,
 		return 0;
 	while (!found && idq_kept_last(&k, name)) {
 		snprintf(path, sizeof(path), "paced/%s/%s", group, name);
-		found = strcmp(name, after) > 0 && faccessat(q->fd, path,
-		    F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+		found = strcmp(name, after) > 0 && idq_at_exists(q, path);
 		if (!found)
 			idq_kept_pop(&k);
 	}
@@ -86,7 +85,7 @@ any(struct idq *q, const char *group)
 	char path[PATH_SIZE];
 
 	snprintf(path, sizeof(path), "paced/%s", group);
-	return faccessat(q->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return idq_at_exists(q, path);
 }
 
 int

@@ -16,7 +16,7 @@
 bool
 idq_is_paused(struct idq *q)
 {
-	return faccessat(q->fd, PAUSED, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return idq_at_exists(q, PAUSED);
 }
 
 static void
@@ -56,7 +56,7 @@ idq_resume(struct idq *q)
 {
 	char by[128], detail[160];
 
-	if (unlinkat(q->fd, PAUSED, 0) == -1) {
+	if (idq_at_unlink(q, PAUSED, 0) == -1) {
 		if (errno == ENOENT)
 			return 0;
 		return idq_errno(q, "%s/" PAUSED, q->path);

@@ -124,10 +124,10 @@ open_to_read(struct idq *q, const char *path)
 {
 	const int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK |
 	    O_NOCTTY;
-	int fd = openat(q->fd, path, flags | O_NOATIME);
+	int fd = idq_at_open(q, path, flags | O_NOATIME);
 
 	if (fd == -1 && errno == EPERM)
-		fd = openat(q->fd, path, flags);
+		fd = idq_at_open(q, path, flags);
 	return fd;
 }
 

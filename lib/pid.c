@@ -48,7 +48,7 @@ void
 idq_pid_write(struct idq *q, const char *id, const struct pids *p)
 {
 	char path[PATH_SIZE], text[256];
-	const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC |
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC |
 	    O_NOFOLLOW | O_NONBLOCK;
 	int fd;
 
@@ -57,13 +57,16 @@ idq_pid_write(struct idq *q, const char *id, const struct pids *p)
 	    (int)p->command, start_time(p->command), p->leader, q->host,
 	    idq_boot(q));
 	pid_path(id, path);
-	fd = openat(q->fd, path, flags, q->fmode);
+	/* Ours alone to write, see is_from(). */
+	idq_at_unlink(q, path, 0);
+	fd = idq_at_open(q, path, flags);
 	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
-		fd = openat(q->fd, path, flags, q->fmode);
+		fd = idq_at_open(q, path, flags);
 	if (fd == -1)
 		return;
-	if (idq_write_all(fd, text, strlen(text)) == -1)
-		unlinkat(q->fd, path, 0);
+	if (fchmod(fd, q->fmode & ~(mode_t)S_IWGRP) == -1 ||
+	    idq_write_all(fd, text, strlen(text)) == -1)
+		idq_at_unlink(q, path, 0);
 	close(fd);
 }
 
@@ -73,7 +76,23 @@ idq_pid_remove(struct idq *q, const char *id)
 	char path[PATH_SIZE];
 
 	pid_path(id, path);
-	unlinkat(q->fd, path, 0);
+	idq_at_unlink(q, path, 0);
+}
+
+/*
+ * Whether the file at PATH is from the user whose process PID is, and from
+ * nobody else.  In a shared queue somebody could have the processes of others
+ * ended.
+ */
+static bool
+is_from(struct idq *q, const char *path, pid_t pid)
+{
+	struct stat st, process;
+	char proc[32];
+
+	snprintf(proc, sizeof(proc), "/proc/%d", (int)pid);
+	return idq_at_stat(q, path, &st) == 0 && stat(proc, &process) == 0 &&
+	    st.st_uid == process.st_uid && !(st.st_mode & S_IWGRP);
 }
 
 int
@@ -95,6 +114,8 @@ idq_pid_read(struct idq *q, const char *id, struct pids *p)
 	    start_time(worker) == worker_start ? worker : 0;
 	p->command = command_start != 0 &&
 	    start_time(command) == command_start ? command : 0;
+	if (p->command != 0 && !is_from(q, path, p->command))
+		return -1;
 	return 0;
 }
 

@@ -115,7 +115,7 @@ purge_logs(struct work *w)
 			continue;
 		snprintf(path, sizeof(path), "log/%s", e->d_name);
 		w->p->logs++;
-		if (!w->p->dry_run && unlinkat(w->q->fd, path, 0) == -1)
+		if (!w->p->dry_run && idq_at_unlink(w->q, path, 0) == -1)
 			idq_notice(w->q, "%s/%s: %s", w->q->path, path,
 			    strerror(errno));
 	}

@@ -322,6 +322,7 @@ open_dir(struct idq *q)
 		return r;
 	if (idq_config_load(q) == -1)
 		return -1;
+	q->careful = st.st_uid != geteuid() || q->cfg[CFG_SHARED] == 1;
 	return check_owner(q, &st) == -1 ? -1 : 1;
 }
 
@@ -365,12 +366,33 @@ make_path(struct idq *q)
 	return r;
 }
 
+const char *
+idq_dir_fault(struct idq *q, const char *name)
+{
+	struct stat top, st;
+
+	if (fstat(q->fd, &top) == -1 || idq_at_stat(q, name, &st) == -1)
+		return NULL;
+	if (!S_ISDIR(st.st_mode))
+		return S_ISLNK(st.st_mode) ? "is a symbolic link" :
+		    "is no directory";
+	return st.st_dev != top.st_dev ? "is on another file system" : NULL;
+}
+
 static int
 make_dir(struct idq *q, const char *name)
 {
-	if (mkdirat(q->fd, name, q->dmode) == -1 && errno != EEXIST)
+	const char *fault;
+
+	if (mkdirat(q->fd, name, q->dmode) == 0)
+		return 0;
+	if (errno != EEXIST)
 		return idq_errno(q, "%s/%s", q->path, name);
-	return 0;
+	if ((fault = idq_dir_fault(q, name)) == NULL)
+		return 0;
+	return idq_error(q, EX_CANTCREAT, "%s/%s: %s; a queue's directories "
+	    "are on one file system, since its jobs move by link and rename",
+	    q->path, name, fault);
 }
 
 static int

@@ -33,8 +33,8 @@ idq_served_lock(struct served *s, bool alone)
 
 	for (;;) {
 		if (idq_mkdir_for(q, SINGLE) == -1 ||
-		    (j.fd = openat(q->fd, SINGLE, O_RDWR | O_CREAT |
-		    O_CLOEXEC | O_NOFOLLOW, q->fmode)) == -1)
+		    (j.fd = idq_at_open(q, SINGLE, O_RDWR | O_CREAT |
+		    O_CLOEXEC | O_NOFOLLOW)) == -1)
 			return idq_errno(q, "%s/" SINGLE, q->path);
 		if (fstat(j.fd, &st) == -1 || flock(j.fd, op) == -1) {
 			r = errno == EWOULDBLOCK ? 0 :

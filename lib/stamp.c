@@ -21,10 +21,10 @@ open_stamp(struct idq *q, const char *path)
 {
 	const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
 	    O_NONBLOCK;
-	int fd = openat(q->fd, path, flags, q->fmode);
+	int fd = idq_at_open(q, path, flags);
 
 	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
-		fd = openat(q->fd, path, flags, q->fmode);
+		fd = idq_at_open(q, path, flags);
 	return fd;
 }
 

@@ -505,6 +505,11 @@ may_choose(struct idq *q, const struct idq_work *opt)
 	    q->cfg[CFG_EXEC] == 0)
 		return idq_error(q, EX_NOPERM, "%s: is shared, so others could "
 		    "choose the command: give one, or set exec yes", q->path);
+	if (opt->argv == NULL && q->cfg[CFG_SHARED] == 1 &&
+	    !idq_config_is_safe(q))
+		return idq_error(q, EX_NOPERM, "%s: exec yes could be from "
+		    "anybody of its group; as its owner: idq config -q %s "
+		    "shared yes", q->path, q->path);
 	return 0;
 }
 
