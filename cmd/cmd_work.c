@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "cmd.h"
 
@@ -62,6 +64,20 @@ warn_never_used(struct idq *q, bool follow)
 	    idq_alarm(q, "never-used", IDQ_HOUR) == 1)
 		complain("%s: no job was ever added to this queue",
 		    idq_queue_dir(q));
+}
+
+/*
+ * What we were started with beyond the first three, such as the lock of a
+ * flock(1), is not for the commands: a daemon of theirs would keep it.
+ */
+static void
+keep_descriptors(void)
+{
+	if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+		return;
+	/* An older kernel. */
+	for (int fd = 3; fd < 1024; fd++)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
 static int
@@ -161,5 +177,6 @@ cmd_work(int argc, char **argv)
 	w.w.argv = argc > 0 ? argv : NULL;
 	w.w.umask = command_umask();
 	w.w.arg = &w;
+	keep_descriptors();
 	return work(&w);
 }

@@ -11,6 +11,7 @@
 #include "idq_impl.h"
 
 #define CHUNK		(64 * 1024)
+#define JUNK_MAX	1024	/* chunks without the end of a line */
 #define LOOK_BACK	(7 * IDQ_DAY)	/* for a last start or finish */
 
 struct activity {
@@ -95,7 +96,7 @@ see_file(struct activity *w, int dir, const char *name, char *buf)
 {
 	const char *s, *nl;
 	struct stat st;
-	size_t len = 0;
+	size_t len = 0, junk = 0;
 	ssize_t n = -1;
 	int fd;
 
@@ -112,10 +113,19 @@ see_file(struct activity *w, int dir, const char *name, char *buf)
 		for (s = buf; (nl = memchr(s, '\n', len - (size_t)(s - buf))) !=
 		    NULL; s = nl + 1)
 			see_line(w, s, nl);
+		junk = s != buf ? 0 : junk;
 		len -= (size_t)(s - buf);
 		/* What is longer than that is no line of ours. */
-		if (len == CHUNK)
+		if (len == CHUNK) {
 			len = 0;
+			junk++;
+		}
+		if (junk == JUNK_MAX) {
+			idq_notice(w->q, "%s/log/%s: is not idq's; left "
+			    "alone", w->q->path, name);
+			n = 0;
+			break;
+		}
 		memmove(buf, s, len);
 	}
 	if (n == -1)

@@ -89,15 +89,34 @@ end(struct idq *q, struct at *a, int r)
 	return r;
 }
 
+/* What we might have made must be a file: a pipe or a device takes no lines. */
+static int
+check_file(int fd)
+{
+	struct stat st;
+	int err = EINVAL;
+
+	if (fstat(fd, &st) == -1)
+		err = errno;
+	else if (S_ISREG(st.st_mode))
+		return fd;
+	close(fd);
+	errno = err;
+	return -1;
+}
+
 int
 idq_at_open(struct idq *q, const char *path, int flags)
 {
 	struct at a;
+	int fd;
 
 	if (begin(q, path, &a) == -1)
 		return -1;
-	return end(q, &a, openat(a.dir, a.name, flags | O_NOFOLLOW |
-	    O_CLOEXEC, q->fmode));
+	fd = openat(a.dir, a.name, flags | O_NOFOLLOW | O_CLOEXEC, q->fmode);
+	if (fd != -1 && (flags & (O_CREAT | O_EXCL)) == O_CREAT)
+		fd = check_file(fd);
+	return end(q, &a, fd);
 }
 
 int

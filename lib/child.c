@@ -216,14 +216,21 @@ argv_new(const struct start *s, const struct idq_job *p)
 	return argv;
 }
 
+/* One that nothing else which is passed on has. */
 static int
 lock_fd(void)
 {
 	struct rlimit lim;
+	int fd = LOCK_FD, flags;
 
-	if (getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur <= LOCK_FD)
+	if (getrlimit(RLIMIT_NOFILE, &lim) == -1)
+		return fd;
+	if (lim.rlim_cur <= LOCK_FD)
 		return (int)lim.rlim_cur - 1;
-	return LOCK_FD;
+	while ((rlim_t)fd < lim.rlim_cur - 1 &&
+	    (flags = fcntl(fd, F_GETFD)) != -1 && !(flags & FD_CLOEXEC))
+		fd++;
+	return fd;
 }
 
 /*

@@ -134,6 +134,98 @@ link_key(struct work *w, struct job *j, const char *path)
 	return 1;
 }
 
+/*
+ * A queue that was copied without hard links has each job twice.  As far as
+ * both copies go they are the same, and the longer one knows more.
+ */
+
+/* How A and B compare up to the end of the shorter: 1 alike, 0 not, -1. */
+static int
+begin_alike(struct work *w, const struct job *a, const struct job *b)
+{
+	char x[4096], y[4096];
+	int64_t len = a->end < b->end ? a->end : b->end, at;
+	size_t n;
+
+	for (at = 0; at < len; at += (int64_t)n) {
+		n = len - at < (int64_t)sizeof(x) ? (size_t)(len - at) :
+		    sizeof(x);
+		if (pread(a->fd, x, n, at) != (ssize_t)n ||
+		    pread(b->fd, y, n, at) != (ssize_t)n)
+			return idq_errno(w->q, "%s/%s", w->q->path,
+			    a->pub.path);
+		if (memcmp(x, y, n) != 0)
+			return 0;
+	}
+	return 1;
+}
+
+/* J takes its key from a copy of it that knows less. */
+static int
+take_key(struct work *w, struct job *j, const char *path, const char *key)
+{
+	char tmp[PATH_SIZE];
+
+	idq_tmp_path(j->pub.id, ".k", tmp);
+	if (idq_sync_file(w->q, j->fd) == -1 ||
+	    idq_at_link(w->q, path, tmp) == -1 ||
+	    idq_at_rename(w->q, tmp, key) == -1 ||
+	    idq_sync_keys(w->q, j->pub.hash) == -1)
+		return idq_errno(w->q, "%s/%s", w->q->path, key);
+	return 0;
+}
+
+/* The key of J, at PATH, belongs to OWN, which has its id: 1, or -1. */
+static int
+join(struct work *w, struct job *j, const char *path, const struct job *own)
+{
+	int r = begin_alike(w, j, own);
+
+	if (r == -1)
+		return -1;
+	if (r == 0)
+		report(w, false, path, "its key's file is of the same job, "
+		    "with another history");
+	else if (!may_fix(w))
+		report(w, false, path, "is a copy of its key's file");
+	else if (j->end > own->end) {
+		if (take_key(w, j, path, own->pub.path) == -1)
+			return -1;
+		report(w, true, path, "its key's file was a copy: linked "
+		    "again");
+		return 2;
+	} else {
+		if (idq_drop(w->q, j, path) == -1)
+			return -1;
+		report(w, true, path, "was a copy of its key's file: removed");
+	}
+	return 1;
+}
+
+/*
+ * Whether J, which does not have its key, is in truth the job that has: 1 and
+ * it is seen to, 2 it has its key by now, 0 no, -1.
+ */
+static int
+rejoin(struct work *w, struct job *j, const char *path)
+{
+	char key[PATH_SIZE];
+	struct job own;
+	bool busy = false;
+	int r;
+
+	idq_key_path(j->pub.hash, key);
+	r = idq_job_take(w->q, key, j->pub.hash, &busy, &own);
+	if (r != 1)
+		return r == 0 && busy ? 1 : r;
+	r = own.whole && strcmp(own.pub.id, j->pub.id) == 0;
+	if (r == 1)
+		r = join(w, j, path, &own);
+	idq_job_unlock(&own);
+	idq_job_close(&own);
+	return r;
+}
+
 /* An unfinished job whose key belongs to another one: never to be run. */
 static int
 set_aside(struct work *w, struct job *j, const char *path)
@@ -255,7 +347,7 @@ check_clock(struct work *w, const struct job *j, const char *path)
 static int
 check_job(struct work *w, struct job *j, const char *path)
 {
-	int owner;
+	int owner, r;
 
 	if (!j->whole) {
 		report(w, false, path, "is corrupt or not idq's");
@@ -268,6 +360,12 @@ check_job(struct work *w, struct job *j, const char *path)
 	check_clock(w, j, path);
 	if ((owner = key_owner(w, j)) == -1)
 		return -1;
+	if (owner == 2) {
+		if ((r = rejoin(w, j, path)) == -1 || r == 1)
+			return r == -1 ? -1 : 0;
+		if (r == 2)
+			owner = 1;
+	}
 	if (owner != 1 && idq_is_over(j))
 		return check_history(w, j, path, owner);
 	if (owner == 2)
@@ -436,9 +534,23 @@ is_unfinished(struct work *w, char *id)
 	return r;
 }
 
+/* What only idq makes, and only as a file. */
+static bool
+is_file(struct work *w, const char *path)
+{
+	struct stat st;
+
+	if (idq_at_stat(w->q, path, &st) == 0 && S_ISREG(st.st_mode))
+		return true;
+	report(w, false, path, "is no regular file");
+	return false;
+}
+
 static void
 check_wish(struct work *w, char *id, const char *path)
 {
+	if (!is_file(w, path))
+		return;
 	if (is_unfinished(w, id) != 0)
 		return;
 	if (may_fix(w) && idq_at_unlink(w->q, path, 0) == 0)
@@ -507,7 +619,7 @@ check_output(struct work *w, const char *name)
 	snprintf(path, sizeof(path), "out/%.128s", name);
 	if (idq_token_parse(name, &n, &claim) == -1 || claim == 0)
 		report(w, false, path, "is no name of an output");
-	else if (is_known(w, &n))
+	else if (!is_file(w, path) || is_known(w, &n))
 		return;
 	else if (may_fix(w) && idq_at_unlink(w->q, path, 0) == 0)
 		report(w, true, path, "of a job that is gone: removed");

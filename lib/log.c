@@ -12,6 +12,7 @@
 #include "idq_impl.h"
 
 #define LOG_LINE	2048
+#define JUNK_MAX	(64 * 1024 * 1024)	/* without the end of a line */
 
 /* Those of the trail, and these. */
 static const char *const more_events[] = { "added", "mismatch", "forgotten",
@@ -234,31 +235,57 @@ open_log(struct idq *q, struct logfile *file)
 
 /* One line ahead of each host's file, so that a day is in order of time. */
 struct reader {
+	struct idq	*q;
 	FILE		*f;
 	struct logfile	*file;
 	off_t		 off;		/* behind the line */
-	char		*line;
-	size_t		 cap;
 	struct idq_event e;
+	size_t		 len;		/* of the line, perhaps more than fits */
+	char		 line[2 * LOG_LINE];
 };
+
+/*
+ * How much was read up to the end of the next line; 0 at the end, and in a file
+ * that is none of ours.  The line may be longer than what is kept of it.
+ */
+static size_t
+next_line(struct reader *r)
+{
+	size_t n = 0;
+	int c;
+
+	r->len = 0;
+	while ((c = getc_unlocked(r->f)) != EOF) {
+		n++;
+		if (r->len < sizeof(r->line))
+			r->line[r->len] = (char)c;
+		/* A power cut can leave NULs before the next line. */
+		r->len = c == '\0' ? 0 : r->len + 1;
+		if (c == '\n')
+			return n;
+		if (n == JUNK_MAX) {
+			idq_notice(r->q, "%s/log/%s: is not idq's; left alone",
+			    r->q->path, r->file->name);
+			r->file->bad = true;
+			break;
+		}
+	}
+	return 0;
+}
 
 /* Whoever calls this has no more need of the line at hand. */
 static bool
 advance(struct reader *r, int64_t since)
 {
-	char *line, *nul;
-	ssize_t n;
+	size_t n;
 
-	while (r->f != NULL && (n = getline(&r->line, &r->cap, r->f)) > 0) {
+	while (r->f != NULL && (n = next_line(r)) > 0) {
 		r->file->off = r->off;
-		if (r->line[n - 1] != '\n')
-			break;
-		r->off += n;
-		/* A power cut can leave NULs before the next line. */
-		nul = memrchr(r->line, '\0', (size_t)n);
-		line = nul != NULL ? nul + 1 : r->line;
-		r->line[n - 1] = '\0';
-		if (parse(line, &r->e) == 0 && r->e.at >= since)
+		r->off += (off_t)n;
+		if (r->len > sizeof(r->line))
+			continue;
+		r->line[r->len - 1] = '\0';
+		if (parse(r->line, &r->e) == 0 && r->e.at >= since)
 			return true;
 	}
 	if (r->f != NULL) {
@@ -294,6 +321,7 @@ read_day(struct idq *q, struct logfile *files, size_t n, int64_t since,
 	for (size_t i = 0; i < n; i++) {
 		if (files[i].skip || files[i].bad)
 			continue;
+		rs[i].q = q;
 		rs[i].file = &files[i];
 		rs[i].off = files[i].off;
 		rs[i].f = open_log(q, &files[i]);
@@ -303,11 +331,9 @@ read_day(struct idq *q, struct logfile *files, size_t n, int64_t since,
 		r = each(arg, &next->e) != 0;
 		advance(next, since);
 	}
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		if (rs[i].f != NULL)
 			fclose(rs[i].f);
-		free(rs[i].line);
-	}
 	free(rs);
 	return r;
 }

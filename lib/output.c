@@ -20,9 +20,11 @@ create(struct idq *q, const char *path)
 {
 	const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
 	int fd = idq_at_open(q, path, flags);
+	struct stat st;
 
 	/* Of a claim whose line was lost in a power cut. */
-	if (fd == -1 && errno == EEXIST && idq_at_unlink(q, path, 0) == 0)
+	if (fd == -1 && errno == EEXIST && idq_at_stat(q, path, &st) == 0 &&
+	    S_ISREG(st.st_mode) && idq_at_unlink(q, path, 0) == 0)
 		fd = idq_at_open(q, path, flags);
 	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
 		fd = idq_at_open(q, path, flags);

@@ -114,7 +114,7 @@ idq_pid_read(struct idq *q, const char *id, struct pids *p)
 	    start_time(worker) == worker_start ? worker : 0;
 	p->command = command_start != 0 &&
 	    start_time(command) == command_start ? command : 0;
-	if (p->command != 0 && !is_from(q, path, p->command))
+	if (q->careful && p->command != 0 && !is_from(q, path, p->command))
 		return -1;
 	return 0;
 }

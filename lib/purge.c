@@ -100,6 +100,7 @@ purge_logs(struct work *w)
 	int64_t keep = w->q->cfg[CFG_KEEP_LOG];
 	char oldest[STAMP_SIZE], path[PATH_SIZE + 256], day[DAY_LEN + 1];
 	struct dirent *e;
+	struct stat st;
 	DIR *d;
 
 	if (keep == IDQ_FOREVER)
@@ -114,6 +115,12 @@ purge_logs(struct work *w)
 		    strncmp(day, oldest, DAY_LEN) >= 0)
 			continue;
 		snprintf(path, sizeof(path), "log/%s", e->d_name);
+		if (idq_at_stat(w->q, path, &st) == -1 ||
+		    !S_ISREG(st.st_mode)) {
+			idq_notice(w->q, "%s/%s: is no log; left alone",
+			    w->q->path, path);
+			continue;
+		}
 		w->p->logs++;
 		if (!w->p->dry_run && idq_at_unlink(w->q, path, 0) == -1)
 			idq_notice(w->q, "%s/%s: %s", w->q->path, path,
