@@ -29,6 +29,8 @@ struct work {
 	bool		 boot;		/* the start-up scan */
 	enum place	 place;		/* being walked */
 	struct inodes	 named;
+	void		(*notice)(void *, const char *);	/* q's own */
+	void		*notice_arg;
 };
 
 static void report(struct work *, bool, const char *, const char *, ...)
@@ -269,6 +271,22 @@ check_history(struct work *w, struct job *j, const char *path, int owner)
 }
 
 static int
+check_running(struct work *w, struct job *j, const char *path)
+{
+	if (j->pub.lease > idq_now())
+		return 0;
+	if (!may_fix(w)) {
+		report(w, false, path, "interrupted");
+		return 0;
+	}
+	if (idq_interrupt(w->q, j, path) == -1)
+		return -1;
+	report(w, true, path, "interrupted: now %s",
+	    idq_state_name(j->pub.state));
+	return 0;
+}
+
+static int
 move_home(struct work *w, struct job *j, const char *path)
 {
 	char to[PATH_SIZE];
@@ -294,23 +312,9 @@ move_home(struct work *w, struct job *j, const char *path)
 	if (idq_settle(w->q, j, path) == -1)
 		return -1;
 	report(w, true, path, "moved to where its trail says: %s", to);
-	return 0;
-}
-
-static int
-check_running(struct work *w, struct job *j, const char *path)
-{
-	if (j->pub.lease > idq_now())
-		return 0;
-	if (!may_fix(w)) {
-		report(w, false, path, "interrupted");
-		return 0;
-	}
-	if (idq_interrupt(w->q, j, path) == -1)
-		return -1;
-	report(w, true, path, "interrupted: now %s",
-	    idq_state_name(j->pub.state));
-	return 0;
+	/* Nobody works on it, since its lock was free. */
+	return j->started && j->line.to == PL_CUR ? check_running(w, j, to) :
+	    0;
 }
 
 /*
@@ -460,6 +464,9 @@ check_nameless(struct work *w, struct job *j, const char *path,
 		report(w, true, path, r == COMPLETE_OK ?
 		    "its job was in no directory: now %s" :
 		    "an unfinished run: taken back", to);
+	/* Nobody works on it, since its lock was free. */
+	if (r == COMPLETE_OK && j->started && j->line.to == PL_CUR)
+		return check_running(w, j, to);
 	return 0;
 }
 
@@ -743,8 +750,13 @@ noticed(void *arg, const char *text)
 	char path[PATH_SIZE];
 	const char *what;
 
-	if (strncmp(text, w->q->path, top) == 0 && text[top] == '/')
-		text += top + 1;
+	if (strncmp(text, w->q->path, top) != 0 || text[top] != '/') {
+		/* Of a job, such as one that is held by now. */
+		if (w->notice != NULL)
+			w->notice(w->notice_arg, text);
+		return;
+	}
+	text += top + 1;
 	what = strstr(text, ": ");
 	snprintf(path, sizeof(path), "%.*s",
 	    what != NULL ? (int)(what - text) : 0, text);
@@ -754,15 +766,14 @@ noticed(void *arg, const char *text)
 int
 idq_fsck(struct idq *q, struct idq_fsck *f)
 {
-	struct work w = { .q = q, .f = f };
-	void (*notice)(void *, const char *) = q->notice;
-	void *arg = q->notice_arg;
+	struct work w = { .q = q, .f = f, .notice = q->notice,
+	    .notice_arg = q->notice_arg };
 	int r;
 
 	f->checked = f->fixed = f->left = 0;
 	idq_set_notice(q, noticed, &w);
 	r = check(&w);
-	idq_set_notice(q, notice, arg);
+	idq_set_notice(q, w.notice, w.notice_arg);
 	return r;
 }
 
