@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import killpoints
 
@@ -149,6 +150,20 @@ def workdir(name):
     try:
         yield path
     finally:
+        remove(path)
+
+
+def remove(path):
+    """Remove PATH, and end whatever still writes there."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    end = time.monotonic() + killpoints.DEADLINE
+    while os.path.exists(path) and time.monotonic() < end:
+        for pid in killpoints.children():
+            try:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            except (ProcessLookupError, ChildProcessError):
+                pass
         shutil.rmtree(path, ignore_errors=True)
 
 
