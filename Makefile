@@ -308,6 +308,13 @@ check-errors check-pairs:
 	$(MAKE) all
 	name=$@; IDQ="$$(pwd)/$(B)/idq" CC='$(CC)' \
 	    tests/crash/$${name#check-} --short
+# Killed at random, for long, without what it needs, with a wrong clock.
+STORM_DEPS = gcc libc6-dev make git python3 e2fsprogs btrfs-progs mount \
+	libfaketime
+check-storm check-soak check-exhaust check-clock:
+	tests/helpers/deps $(DEPS) $(STORM_DEPS)
+	$(MAKE) all
+	name=$@; IDQ="$$(pwd)/$(B)/idq" tests/crash/$${name#check-} --short
 
 # What `idq stats' prints for Prometheus, judged by its promtool.
 check-metrics: deps
@@ -351,3 +358,8 @@ clean:
 	check-cron check-errors check-headers check-install check-metrics \
 	check-pairs check-races check-rigs check-symbols clang clean demo deps \
 	gcc install lint test uninstall unit
+.PHONY: all always asan bmake check check-build check-clock \
+	check-completions check-cron check-exhaust check-headers \
+	check-install check-metrics check-races check-rigs check-soak \
+	check-storm check-symbols clang clean demo deps gcc install lint test \
+	uninstall unit

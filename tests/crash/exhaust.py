@@ -346,6 +346,21 @@ def kinds(folder):
         yield name, disks, ""
 
 
+def controls(folder):
+    """How many of the broken builds are found out."""
+    caught = 0
+    for n, (name, cls) in enumerate((("file-size-fatal", FileSize),
+                                     ("full-is-damaged", Blocks))):
+        idq = rig.broken(name, folder)
+        disk = cls(folder, f"control{n}")
+        t = Trial(folder, disk, f"control{n}", idq or rig.IDQ)
+        t.trial(0)
+        caught += bool(t.bad) and idq is not None
+        rig.note(f"control {name}: "
+                 + (t.bad[0] if t.bad else "NOT CAUGHT"))
+    return caught
+
+
 def main(folder, _short):
     for name, disks, why in kinds(folder):
         target = "0 violations"
@@ -355,6 +370,13 @@ def main(folder, _short):
         total, refused, bad = trials(folder, disks)
         rig.figure(f"exhaustion, {name}", f"{total} trials, {refused} refused,"
                    f" {len(bad)} violations", target, not bad)
+    try:
+        caught = controls(folder)
+    except OSError as e:
+        rig.figure("exhaustion, broken builds", str(e), "all", None)
+        return
+    rig.figure("exhaustion, broken builds", f"{caught} of 2 caught", "all",
+               caught == 2)
 
 
 if __name__ == "__main__":

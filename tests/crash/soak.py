@@ -186,6 +186,11 @@ class Soak(storm.Storm):
         return max(memory, default=0), max(files, default=0), \
             sum(names.values()) + folders
 
+    def sample_idle(self):
+        """What must be empty when nothing is left to do."""
+        return sum(len(os.listdir(f"{self.queue}/{d}"))
+                   for d in ("tmp", "cur", "new", "asked", "paced"))
+
 
 def median(values):
     return sorted(values)[len(values) // 2] if values else 0
@@ -199,7 +204,7 @@ def steady(samples, i, slack):
     return first, last, last <= first + slack
 
 
-def soak(s, seconds, every, leak=None):
+def soak(s, seconds, every):
     stop = multiprocessing.Event()
     for i in range(WORKERS):
         s.workers.append(s.start_worker(i))
@@ -214,8 +219,6 @@ def soak(s, seconds, every, leak=None):
     while time.monotonic() < end:
         time.sleep(1 if seconds > 60 else .2)
         samples.append(s.sample())
-        if leak:
-            leak(samples)
         if len(samples) % 60 == 0:
             rig.note(f"soak: {int(end - time.monotonic())} s to go, "
                      f"{samples[-1]}, {s.restarts} restarts")
@@ -276,15 +279,27 @@ def main(folder, short):
     rig.figure("soak, names in the queue's directories",
                f"{a} at first, {b} at the end, {idle} at rest",
                "400 more at most, 0 at rest", ok and idle == 0)
+    rig.figure("soak, a worker that leaks", f"{leak(folder, stormer)} of 1 "
+               "caught", "all", "leak" in CAUGHT)
 
 
-def sample_idle(self):
-    """What must be empty when nothing is left to do."""
-    return sum(len(os.listdir(f"{self.queue}/{d}"))
-               for d in ("tmp", "cur", "new", "asked", "paced"))
+CAUGHT = []
 
 
-Soak.sample_idle = sample_idle
+def leak(folder, stormer):
+    """Whether a worker that keeps a descriptor a line is found out."""
+    idq = rig.broken("log-unclosed", folder)
+    if not idq:
+        return 0
+    os.mkdir(f"{folder}/leak")
+    os.mkdir(f"{folder}/small/leak")
+    s = Soak(f"{folder}/leak", f"{folder}/small/leak", stormer, idq)
+    samples = soak(s, 6, 60)
+    a, b, ok = steady(samples, 1, 4)
+    rig.note(f"control log-unclosed: {a} descriptors at first, {b} at the end")
+    if not ok:
+        CAUGHT.append("leak")
+    return len(CAUGHT)
 
 if __name__ == "__main__":
     sys.exit(rig.main("soak", main))

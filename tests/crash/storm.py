@@ -91,11 +91,13 @@ class Storm(rig.Spool):
             self.drain()
 
     def judge(self):
-        # A purge cut off between its unlinks is for fsck alone.
+        # A purge cut off between its unlinks is for fsck alone, and so is a
+        # cancel of a held job before its rename.
         self.check(but=("done, in no state directory",
                         "cancelled, in no state directory",
                         "expired, in no state directory",
                         "failed, in no state directory",
+                        "its trail says cancelled",
                         "of no claim of a job"))
         self.idq("fsck")
         r = self.idq("fsck")
@@ -255,7 +257,7 @@ def main(folder, short):
     rig.note(f"storm: seed {seed}")
     os.mkdir(f"{folder}/storm")
     storm = Storm(f"{folder}/storm", stormer)
-    cycles, part = (6000, 2000) if short else (100000, 5000)
+    cycles, part = (2000, 1000) if short else (100000, 5000)
     cycles = int(os.environ.get("CYCLES", cycles))
     go(storm, cycles, min(part, cycles), 4 * os.cpu_count(), seed)
     ok = not storm.bad
