@@ -28,7 +28,8 @@
  * lost; keys/H is any of those that it was since the folder was last synced; of
  * the names in tmp/ and in the state directories, which nobody syncs, any that
  * the file ever had may be there, or none: more than a rename that is undone.
- * A sync that failed is not repeated: a second one lies (EIO).
+ * A sync that failed is not repeated: a second one lies (EIO), so nobody is
+ * killed between the failed sync of an add and its withdrawal.
  */
 #ifndef NA
 #define NA	2		/* adders */
@@ -77,6 +78,7 @@ bit	epoch;			/* 1: after the cut */
 bit	booted = 1;
 byte	kills = KILLS;
 byte	eios = EIO;
+bit	failing;		/* the sync of an adder has failed */
 /* What was promised. */
 bit	told[NF + 1];		/* somebody was told that it is accepted */
 bit	over[NF + 1];		/* it has run to its end */
@@ -115,7 +117,7 @@ byte	key0 = 1;		/* what keys/H may be on disk, as bits */
 	:: else \
 	fi; \
 	if \
-	:: kills > 0 -> kills--; goto killed \
+	:: kills > 0 && !failing -> kills--; goto killed \
 	:: true \
 	fi
 
@@ -180,6 +182,11 @@ inline move(f, from, to)
 	NOTE_AT(f)
 }
 
+#ifdef BAD_ENDED
+#define MARKS_ENDED	true
+#else
+#define MARKS_ENDED	false
+#endif
 #ifdef COMPLETE_NO_SYNC
 #define COMPLETE_SYNC(f)	skip
 #define COMPLETE_SYNC_KEYS	skip
@@ -201,7 +208,10 @@ inline move(f, from, to)
 		:: eios > 0 -> \
 			eios--; \
 			FAIL(f); \
-			tmp[f] = 2; \
+			if \
+			:: line[f] == EMPTY || MARKS_ENDED -> tmp[f] = 2 \
+			:: else \
+			fi; \
 			lock[f] = 0; \
 			goto out \
 		fi; \
@@ -338,7 +348,7 @@ sync:
 		MAY_DIE;
 		if
 		:: true
-		:: eios > 0 -> eios--; FAIL(f); goto withdraw
+		:: eios > 0 -> eios--; FAIL(f); failing = 1; goto withdraw
 		fi;
 #ifndef ADD_NO_SYNC
 		SYNC(f)
@@ -370,7 +380,7 @@ sync:
 
 withdraw:
 #ifdef NO_WITHDRAW
-	goto killed;
+	atomic { failing = 0; goto killed }
 #endif
 	atomic {
 		MAY_DIE;
@@ -383,9 +393,10 @@ withdraw:
 		if
 		:: key == f -> key = 0; NOTE_KEY
 		:: else
-		fi
+		fi;
+		failing = 0;
+		goto out
 	}
-	goto out;
 
 instead:	/* f takes the place of old */
 	atomic {
@@ -402,6 +413,11 @@ instead:	/* f takes the place of old */
 		k[f] = 0;
 		key = f;
 		NOTE_KEY;
+		/* A copy of one whose sync failed serves for it. */
+		if
+		:: tmp[old] == 2 && told[old] -> told[f] = 1; told[old] = 0
+		:: else
+		fi;
 		if
 		:: whole[old]
 		:: !whole[old] -> lock[old] = 0; goto sync
@@ -432,8 +448,8 @@ gone:
 proctype Worker(bit all; bit e)
 {
 	byte f, g, h, n, i;
+	bit busy;
 
-boot:
 	atomic {
 		MAY_DIE;
 		if
@@ -541,7 +557,11 @@ place_next:
 		atomic {
 			MAY_DIE;
 			if
-			:: key != f || at[f] != 0 || lock[f] != 0 ->
+			:: key != f || at[f] != 0 -> goto key_next
+			:: key == f && at[f] == 0 && lock[f] != 0 ->
+#ifndef BOOT_ONCE
+				busy = 1;	/* to be scanned once more */
+#endif
 				goto key_next
 			:: else -> lock[f] = _pid
 			fi
@@ -570,7 +590,7 @@ key_next:
 	:: else -> i = 0; break
 	od;
 #endif
-	atomic { MAY_DIE; i = 0; booted = 1 }
+	atomic { MAY_DIE; i = 0; booted = booted | !busy }
 
 next:
 	atomic {
@@ -773,6 +793,7 @@ inline cut()
 {
 	epoch = 1;
 	booted = 0;
+	failing = 0;
 	g = 1;
 	do
 	:: g <= NF ->
@@ -887,6 +908,15 @@ init {
 	atomic { ALONE; kills = 0; eios = 0; answered = 0 }
 	run Worker(1, epoch);
 	ALONE;
+	d_step {
+		g = 1;
+		do
+		:: g <= NF ->
+			assert(!told[g] || over[g] || tmp[g] == 2);
+			g++
+		:: else -> g = 0; break
+		od
+	}
 	run Adder(LAST, epoch);
 	ALONE;
 	if
