@@ -315,6 +315,12 @@ check-storm check-soak check-exhaust check-clock:
 	tests/helpers/deps $(DEPS) $(STORM_DEPS)
 	$(MAKE) all
 	name=$@; IDQ="$$(pwd)/$(B)/idq" tests/crash/$${name#check-} --short
+SPIN_DEPS = spin gcc
+
+# The protocol as models, and models with a known bug, with spin(1).
+check-model:
+	tests/helpers/deps $(DEPS) $(SPIN_DEPS)
+	tests/model/run --short
 
 # What `idq stats' prints for Prometheus, judged by its promtool.
 check-metrics: deps
@@ -363,3 +369,6 @@ clean:
 	check-install check-metrics check-races check-rigs check-soak \
 	check-storm check-symbols clang clean demo deps gcc install lint test \
 	uninstall unit
+	check-cron check-headers check-install check-metrics check-model \
+	check-races check-rigs check-symbols clang clean demo deps gcc \
+	install lint test uninstall unit

@@ -24,9 +24,8 @@
  * no group.  A failed command may be tried ATTEMPTS times.  What is stable under
  * the lock is read in one step.
  *
- * The cut: unsynced lines may be lost from the end of the trail, and of the
- * names in the state directories any that the job ever had may be there, or
- * none.
+ * The cut: unsynced lines may be lost from the end of the trail, and the job
+ * stands in any of the state directories that it was in, in all or in none.
  */
 #ifndef NW
 #define NW	2		/* workers */
@@ -108,6 +107,7 @@ byte	ever = NEW;
 /* n claims, tries since the last retry, and where the last line leads. */
 inline read_trail()
 {
+	d_step {
 	i = 0;
 	n = 0;
 	tries = 0;
@@ -124,6 +124,7 @@ inline read_trail()
 		i++
 	:: else -> i = 0; break
 	od
+	}
 }
 
 inline append(l)
@@ -700,16 +701,17 @@ inline cut()
 	:: break
 	od;
 	synced = lines;
-	at = 0;
+	/* Any name that it had, all of them, or none. */
 	n = 1;
+	at = 0;
 	do
 	:: n <= CANCELLED ->
 		if
-		:: (ever & n) != 0 -> at = at | n
-		:: true
-		fi;
-		n = n * 2
-	:: else -> break
+		:: (ever & n) != 0 -> at = n; break
+		:: n = n * 2
+		fi
+	:: at = ever; break
+	:: n > CANCELLED -> break
 	od;
 	/* A claim under a lock is in nobody's hands any more. */
 	n = 0;

@@ -134,6 +134,7 @@ inline time_passes(f)
 
 inline unlock_all()
 {
+	d_step {
 	g = 1;
 	do
 	:: g <= NF ->
@@ -144,6 +145,7 @@ inline unlock_all()
 		g++
 	:: else -> g = 0; break
 	od
+	}
 }
 
 /* Before the cut every unfinished job in a state directory owns its key. */
