@@ -23,7 +23,8 @@
  * go of its locks at once, except that a running command keeps the one of its
  * job; time is free: any turn may have come whenever somebody looks, and so may
  * the end of the gap.  Jobs do not expire, and all stand in new/ from the
- * beginning, so that a younger one may start only after an older.
+ * beginning, so that a younger one may start only after an older; unless
+ * somebody was killed who had let that out and had not yet said so.
  */
 #ifndef NJ
 #define NJ	3		/* jobs */
@@ -254,11 +255,11 @@ next_round:
 		od;
 		if
 		:: j != 0 -> f = 0; goto reap
-		:: f != 0 && !(all && scan != 0) ->
+		:: f != 0 && !(all && (scan != 0 || j != 0)) ->
 			j = 0;
 			hands[f]++;
 			goto turn_come
-		:: scan != 0 -> j = 0; f = 0; goto take
+		:: scan != 0 && !(all && j != 0) -> j = 0; f = 0; goto take
 		:: j == 0 && f == 0 && scan == 0 -> goto killed
 		fi
 	}
@@ -375,7 +376,16 @@ take:	/* The next of the names that were scanned. */
 		gnext = 0
 	}
 	SAVE_GROUP;
-	atomic { MAY_DIE; at[j] = CUR }
+	atomic {
+		MAY_DIE;
+		at[j] = CUR;
+		i = 1;
+		do
+		:: i < j -> assert(started[i] || kills < KILLS); i++
+		:: else -> i = 0; break
+		od;
+		started[j] = 1
+	}
 	atomic { MAY_DIE; claimed[j] = 1 }
 	ADVANCE(s_again, s_set, s_stays)
 	SAVE_GROUP;
@@ -384,13 +394,7 @@ take:	/* The next of the names that were scanned. */
 		group = 0;
 		/* The command inherits the lock. */
 		running++;
-		assert(running <= GMAX);
-		i = 1;
-		do
-		:: i < j -> assert(started[i]); i++
-		:: else -> i = 0; break
-		od;
-		started[j] = 1
+		assert(running <= GMAX)
 	}
 	atomic {
 		if
