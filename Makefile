@@ -145,6 +145,7 @@ EXAMPLES = \
 UNIT_SRCS = \
 	tests/unit/add.c \
 	tests/unit/config.c \
+	tests/unit/faults.c \
 	tests/unit/jobfile.c \
 	tests/unit/key.c \
 	tests/unit/log.c \
@@ -154,7 +155,7 @@ UNIT_SRCS = \
 
 DEPS	= gcc libc6-dev make libbsd-dev libmd-dev libjansson-dev \
 	bats parallel jq strace faketime libfaketime procps bsdutils binutils g++ \
-	git zsh fish mandoc python3
+	git zsh fish mandoc python3 rsync dosfstools exfatprogs exfat-fuse
 LINT_DEPS = clang-format clang-tidy cppcheck shellcheck mandoc libfuse3-dev
 CLANG_DEPS = clang
 BMAKE_DEPS = bmake

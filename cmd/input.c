@@ -51,10 +51,10 @@ fill(struct input *in)
 static char *
 newline(struct input *in)
 {
-	char *from = in->buf + in->start + in->seen, *nl;
-	size_t n = in->end - in->start - in->seen;
+	size_t at = in->start + in->seen, n = in->end - at;
+	char *nl;
 
-	if (n == 0 || (nl = memchr(from, '\n', n)) == NULL) {
+	if (n == 0 || (nl = memchr(in->buf + at, '\n', n)) == NULL) {
 		in->seen += n;
 		return NULL;
 	}

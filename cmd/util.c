@@ -254,9 +254,12 @@ const char *
 duration_hint(const char *s, const char *word, char *buf, size_t len)
 {
 	char better[WORD_MAX];
+	int64_t d;
 
-	if (*s != '\0' && strlen(s) < WORD_MAX &&
-	    strspn(s, "0123456789") == strlen(s))
+	snprintf(better, sizeof(better), "%sh", s);
+	if (strlen(s) < WORD_MAX - 1 &&
+	    strspn(s, "0123456789") == strlen(s) &&
+	    idq_duration_parse(better, &d) == 0)
 		snprintf(buf, len, "is no duration; did you mean '%ss', "
 		    "'%sm' or '%sh'?", s, s, s);
 	else if (short_units(s, better, sizeof(better)))

@@ -877,6 +877,12 @@ on_terminal() {
 	[ "$(jobs_on_disk)" -eq 0 ]
 }
 
+@test "add: a number that no unit makes a duration is not given one" {
+	run --separate-stderr idq add -k a --in 99999999999999999
+	expect 64 '' "idq: add: --in 99999999999999999: is no duration, which is \
+like 90s, 10m, 1h30m, 7d or 2w"
+}
+
 @test "add: what is no duration is 64, with what was meant" {
 	for option in --in --ttl --keep; do
 		run -64 --separate-stderr idq add -k a "$option" 5

@@ -355,6 +355,20 @@ left new/junk"
 	[[ $(idq show --field last a) == *' interrupted 1 '* ]]
 }
 
+@test "fsck: a dead worker's job in a wrong directory is mended at once" {
+	local name
+
+	idq add -k a
+	idq claim --lease 1s >token
+	name=$(name_of a)
+	mv "$queue/$name" "$queue/hold/${name##*/}"
+	run -0 --separate-stderr at +1h idq fsck
+	[[ $output == *'interrupted: now pending'* ]]
+	run -0 --separate-stderr at +1h idq fsck
+	expect 0 ''
+	is "$(state_of a)" new
+}
+
 @test "fsck: a lease that ran out is interrupted, another is not" {
 	need faketime
 	idq add -k a
