@@ -38,7 +38,9 @@ HERE = None                      # of a process of the pool
 
 def begin():
     global HERE                  # pylint: disable=global-statement
+    # The rig's own process ends this one, and then what it has started.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     HERE = tempfile.mkdtemp(dir=FOLDER)
     boot = power.Boot(HERE)
     killpoints.adopt_orphans()

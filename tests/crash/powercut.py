@@ -64,7 +64,9 @@ class Place:
 
 def begin():
     global HERE                  # pylint: disable=global-statement
+    # The rig's own process ends this one, and then what it has started.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     HERE = Place()
 
 
