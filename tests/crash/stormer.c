@@ -149,6 +149,7 @@ struct cmd {
 	const char	*input;
 	const char	*codes;		/* it may end with, beside 0 */
 	bool		 prints;	/* its output counts */
+	bool		 follows;	/* it ends when it is told to */
 	uint32_t	 most;		/* microseconds until it is killed */
 };
 
@@ -257,6 +258,7 @@ a_worker(struct cmd *c)
 	arg(c, rnd(2) ? "-j1" : "-j3");
 	command(c);
 	c->prints = true;
+	c->follows = mode == 3;
 	c->most = 40000;
 }
 
@@ -409,9 +411,7 @@ static void
 run(const struct cmd *c, uint64_t nr, struct result *r)
 {
 	char text[512];
-	bool follows = strcmp(c->word, "work") == 0 &&
-	    strcmp(c->argv[5], "-v") == 0;
-	uint32_t us = follows || rnd(5) != 0 ? delay(c->most) : 0;
+	uint32_t us = c->follows || rnd(5) != 0 ? delay(c->most) : 0;
 	int in = input_of(c->input), how = SIGKILL;
 	pid_t pid;
 
@@ -578,13 +578,13 @@ cycle(uint64_t nr, struct tokens *t, bool *killed)
 		something(&c);
 	if (strcmp(c.word, "cancel") == 0 || strcmp(c.word, "forget") == 0)
 		append(told, "ended %llu %s\n", (unsigned long long)nr,
-		    c.argv[c.argc - 1]);
+		    c.keys[0]);
 	run(&c, nr, &r);
 	tell(&c, nr, &r);
 	judge(&c, nr, &r);
 	if (strcmp(c.word, "run") == 0 && succeeded(&r))
 		append(told, "ran %llu %s\n", (unsigned long long)nr,
-		    c.argv[5]);
+		    c.keys[0]);
 	*killed = r.killed;
 	finish(&r);
 }
