@@ -14,7 +14,7 @@ import time
 import invariants
 import rig
 
-CONTROLS = ("take-unlocked", "free-any-key", "add-takes-key")
+CONTROLS = ("take-unlocked", "free-any-key")
 CONTROL_CYCLES = 4000
 REST = 60                        # seconds in which a queue must come to rest
 
@@ -270,7 +270,7 @@ def main(folder, short):
                f"{storm.twice} twice at once, {storm.stuck} stuck",
                "0, 0, 0, 0", not (storm.lost or storm.again or storm.twice
                                   or storm.stuck))
-    names = CONTROLS[:2] if short else CONTROLS
+    names = CONTROLS
     caught = sum(control(n, folder, stormer, seed) for n in names)
     rig.figure("kill storm, broken builds", f"{caught} of {len(names)} caught",
                "all", caught == len(names))
