@@ -578,6 +578,9 @@ look='for fd in /proc/$$/fd/*; do
 started() {
 	python3 - "$@" <<-'EOF'
 		import os, signal, sys
+		# What this test was itself started with.
+		for sig in set(range(1, 32)) - {signal.SIGKILL, signal.SIGSTOP}:
+		    signal.signal(sig, signal.SIG_DFL)
 		signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 		signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 		signal.signal(signal.SIGUSR1, signal.SIG_IGN)
