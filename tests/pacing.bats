@@ -409,9 +409,11 @@ gaps() {
 			return fstatat(fd, "", st, AT_EMPTY_PATH);
 		}
 	END
+	idq config group-max 2
 	idq add -k 1 -g x
-	idq add -k 2 -g x
 	idq claim
+	idq add -k 2 -g x
+	idq config group-max 1
 	LD_PRELOAD=$PWD/nogroup.so run -1 --separate-stderr idq claim
 	[ "$output" = '' ]
 	[[ $stderr == 'idq: claim: '*/groups/*': Input/output error' ]]

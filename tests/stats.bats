@@ -102,8 +102,7 @@ around() {
 @test "stats: a job parked behind its group is pending" {
 	idq add -k a -g +45
 	idq add -k b -g +45
-	mkdir -p "$queue/paced/$(hash_of +45)"
-	mv "$queue"/new/*"$(hash_of b)"* "$queue/paced/$(hash_of +45)"
+	is "$(state_of b)" paced
 	is "$(figure pending)" 2
 	run -0 --separate-stderr idq stats --by group
 	is "$(cut -f1,7 <<<"$output")" '2	+45'

@@ -8,8 +8,8 @@ load helpers/common
 load helpers/complete
 
 # Test files that are about a subject and not a verb.
-subjects='backup batch byhand completions examples filters gate headers incident
-    install manual once output pacing queues readme recovery security spools
+subjects='backup batch byhand completions examples filters fuzz gate
+    hardening headers incident install manual once output pacing queues readme recovery security spools
     symbols symmetry'
 
 verbs() {
