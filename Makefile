@@ -163,6 +163,10 @@ CRON_DEPS = cron passwd
 RIG_DEPS = strace mount util-linux e2fsprogs xfsprogs btrfs-progs fuse3 \
 	libfuse3-dev libfaketime spin clang libclang-rt-14-dev git
 VALGRIND_DEPS = valgrind libc6-dbg
+RIG_DEPS = strace
+BENCH_DEPS = sqlite3 redis-server redis-tools nq task-spooler beanstalkd \
+	findutils parallel gnuplot-nox python3 strace e2fsprogs xfsprogs \
+	btrfs-progs
 
 HARDEN	= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 OPTIM	= -O2 -g
@@ -320,6 +324,28 @@ coverage: deps
 	-GCOV_ERROR_FILE=/dev/null TEST_SECONDS=2400 $(MAKE) test $(COVERAGE)
 	tests/helpers/coverage build/coverage -v
 
+# What it costs, against the least that keeps the same promise and against other
+# queues; a missed target is printed, and is no failure.
+BENCH_PROGS = bean floor_add floor_batch floor_claim floor_drain floor_purge \
+	latency timer
+bench-tools: all
+	@mkdir -p $(B)/bench/tools; for p in $(BENCH_PROGS); do \
+		src=tests/bench/$$p.c; \
+		case $$p in floor_*) src="$$src tests/bench/floor.c" ;; esac; \
+		$(LINK) $(IDQ_CPPFLAGS) $(CPPFLAGS) -o $(B)/bench/tools/$$p \
+		    $$src $(LIBS) || exit 1; \
+	done
+
+bench:
+	tests/helpers/deps $(BENCH_DEPS)
+	$(MAKE) bench-tools
+	IDQ_BUILD="$$(pwd)/$(B)" tests/bench/run --verbs
+
+bench-quick:
+	tests/helpers/deps $(BENCH_DEPS)
+	$(MAKE) bench-tools
+	IDQ_BUILD="$$(pwd)/$(B)" tests/bench/run --quick
+
 # What `idq stats' prints for Prometheus, judged by its promtool.
 check-metrics: deps
 	tests/helpers/promtool build/prometheus
@@ -358,3 +384,7 @@ clean:
 	check-cron check-headers check-install check-metrics check-rigs \
 	check-symbols check-valgrind clang clean coverage demo deps gcc \
 	install lint test torture uninstall unit
+.PHONY: all always asan bench bench-quick bench-tools bmake check \
+	check-build check-completions check-cron check-headers check-install \
+	check-metrics check-races check-rigs check-symbols clang clean demo \
+	deps gcc install lint test uninstall unit
