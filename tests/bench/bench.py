@@ -35,12 +35,12 @@ class Bench:
         self.table = Table()
         self.size = args.size or (3000 if args.quick else 1_000_000)
         self.small = min(1000, self.size)
-        self.runs = args.runs or 15
+        self.runs = args.runs or (3 if args.quick else 15)
         self.have = set()
 
     def rounds(self, full):
         """Of single processes, of which a round is short."""
-        return self.runs if self.quick else max(full, self.runs)
+        return 15 if self.quick else max(full, self.runs)
 
     def pending(self, name, n, *config, **more):
         """A queue of N pending jobs, made when it is first wanted."""
@@ -135,7 +135,7 @@ def duplicate(b):
 @row
 def batch(b):
     """Many by one process, from the start of it to its end."""
-    n = 1000 if b.quick else 100_000
+    n = 200 if b.quick else 100_000
     path = f"{b.place.dir}/batch"
     with open(f"{path}.tsv", "w") as f:
         f.writelines(f"k{i}\tx\n" for i in range(n))
@@ -236,8 +236,8 @@ def paced(b):
 @row
 def drain(b):
     """A worker with two commands at a time; each run on jobs of its own."""
-    n = 200 if b.quick else 10_000
-    few = 20 if b.quick else 1000
+    n = 100 if b.quick else 10_000
+    few = 10 if b.quick else 1000
     nqs = 10 if b.quick else 300
     lines = f"{b.place.dir}/drain.lines"
     with open(lines, "w") as f:
@@ -367,7 +367,7 @@ def look(b):
     """What looks at all jobs."""
     b.big()
     queries = [["ls", "-n", "20"], ["stats"], ["check"], ["plan"]]
-    times, rss = timer(b.runs if b.quick else 5, *[
+    times, rss = timer(max(b.runs // 3, 3), *[
         [["?", IDQ, q[0], "-q", "big", *q[1:]]] for q in queries])
     for words, ts, kib in zip(queries, times, rss):
         b.table.raw[f"{words[0]} at {b.size:,}"] = {"s": ts, "KiB": kib}
@@ -537,7 +537,7 @@ def main():
     for name in args.row:
         if name not in ROWS:
             p.error(f"no row {name}; there are {', '.join(ROWS)}")
-    if args.runs and args.runs < 15:
+    if (args.runs or 15) < 15:
         say("fewer than 15 runs: no more than a hint")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     where = args.json or f"{BUILD}/bench/bench.json"
