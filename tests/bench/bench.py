@@ -428,7 +428,8 @@ def stop_purge(b, path, n):
     p = b.place.start(IDQ, "purge", "-q", path)
     wait_for(lambda: entries(f"{path}/done") < n or p.poll() is not None,
              "the purge begins")
-    b.place.stop(p, signal.SIGINT)
+    must(b.place.stop(p, signal.SIGINT) in (0, -signal.SIGINT),
+         "the purge failed")
     left = entries(f"{path}/done")
     output(IDQ, "fsck", "-q", path)
     output(IDQ, "purge", "-q", path)

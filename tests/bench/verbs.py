@@ -20,6 +20,7 @@ def commands(q, depth):
         return [IDQ, words[0], "-q", q, *words[1:]]
 
     fresh = i("add", "-k", f"{depth}/{{}}", "--", "x")
+    bad = ["?", *i("run", "-k", f"{depth}.bad/{{}}", "--", "/bin/false")]
     taken = i("claim")
     return {
         "add": [[], i("add", "-k", f"{depth}.add/{{}}", "--", "x"), []],
@@ -47,9 +48,8 @@ def commands(q, depth):
         "hold": [[fresh], i("hold", f"{depth}/{{}}"), []],
         "unhold": [[], i("unhold", f"{depth}/{{}}"), []],
         "cancel": [[], i("cancel", f"{depth}/{{}}"), []],
-        "retry": [[], i("retry", f"{depth}/{{}}"), []],
-        "forget": [[i("cancel", f"{depth}/{{}}")],
-                   i("forget", f"{depth}/{{}}"), []],
+        "forget": [[], i("forget", f"{depth}/{{}}"), []],
+        "retry": [[bad], i("retry", f"{depth}.bad/{{}}"), []],
         "pause": [[], i("pause"), [i("resume")]],
         "resume": [[i("pause")], i("resume"), []],
         "purge": [[], i("purge"), []],
