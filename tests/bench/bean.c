@@ -19,8 +19,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static FILE *
 dial(const char *port)
 {
@@ -88,7 +86,8 @@ drain(FILE *f, char *command)
 		run(command);
 		snprintf(request, sizeof(request), "delete %" PRIu64 "\r\n",
 		    id);
-		if (strncmp(ask(f, buf, sizeof(buf), request), "DELETED", 7))
+		if (strncmp(ask(f, buf, sizeof(buf), request), "DELETED",
+		    7) != 0)
 			errx(1, "delete: %s", buf);
 	}
 	if (strncmp(buf, "TIMED_OUT", 9) != 0)

@@ -16,8 +16,6 @@
 
 #include "floor.h"
 
-extern char **environ;
-
 static char **names;
 static size_t count;
 

@@ -50,7 +50,7 @@ def per_job(place, kind, n, size):
             if r.returncode != 0:
                 say(f"disk: {words[0]}: {r.stderr.strip()}")
                 return None
-        place.undo.append(["umount", mount])
+        place.undo.append(lambda: output("umount", mount))
         size = fill(mount, n, size) + INODE.get(kind, 0)
         place.undo.pop()
         output("umount", mount)

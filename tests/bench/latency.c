@@ -30,8 +30,6 @@
 
 #define PATIENCE	10000		/* ms, and so many looks */
 
-extern char **environ;
-
 static int64_t
 now(void)
 {
@@ -107,6 +105,8 @@ add(char *const *words, int n)
 	for (n = 0; words[n] != NULL && n < 63; n++)
 		argv[n] = strcmp(words[n], "{}") == 0 ? text : words[n];
 	argv[n] = NULL;
+	if (argv[0] == NULL)
+		errx(64, "no command");
 	if ((status = posix_spawn(&pid, argv[0], NULL, NULL, argv, environ)))
 		errc(1, status, "%s", argv[0]);
 	if (waitpid(pid, &status, 0) == -1 || status != 0)

@@ -76,10 +76,11 @@ class Place:
         for name in "IDQ_KEY", "NO_COLOR", "IDQ_QUEUE":
             os.environ.pop(name, None)
 
-    def start(self, *words, **more):
+    def start(self, *words):
         """A process that is ended with the place."""
-        p = subprocess.Popen(words, stdin=subprocess.DEVNULL,
-                             stdout=subprocess.DEVNULL, **more)
+        with open(f"{self.dir}/stderr", "a") as f:
+            p = subprocess.Popen(words, stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.DEVNULL, stderr=f)
         self.started.append(p)
         return p
 
@@ -94,8 +95,8 @@ class Place:
         for p in self.started:
             p.kill()
             p.wait()
-        for words in reversed(self.undo):
-            subprocess.run(words, check=False)
+        for undo in reversed(self.undo):
+            undo()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def queue(self, name, *config):

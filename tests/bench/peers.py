@@ -92,6 +92,13 @@ class Redis:
         self.place.stop(self.server)
 
 
+def open_gate(path):
+    """Let go what waits there, and whoever comes later, until it is closed."""
+    fd = os.open(path, os.O_RDWR)
+    os.write(fd, b"\n\n")
+    return fd
+
+
 class Nq:
     """Syncs nothing, knows no keys, runs one after the other."""
 
@@ -99,6 +106,13 @@ class Nq:
         self.dir = f"{place.dir}/nq"
         self.gate = f"{place.dir}/nq.gate"
         os.makedirs(self.dir, exist_ok=True)
+        place.undo.append(self.end)
+
+    def end(self):
+        if os.path.exists(self.gate):
+            fd = open_gate(self.gate)
+            output("nq", "-w")
+            os.close(fd)
 
     def fill(self, n):
         """N jobs behind one that waits for the gate."""
@@ -166,7 +180,7 @@ class Spooler:
         os.environ.update(TS_SOCKET=f"{place.dir}/tsp", TS_SLOTS="2",
                           TS_MAXFINISHED=str(n + 10))
         self.gate = f"{place.dir}/tsp.gate"
-        place.undo.append(["tsp", "-K"])
+        place.undo.append(self.stop)
 
     def fill(self, n):
         """N jobs behind two that wait for the gate."""
@@ -190,4 +204,7 @@ class Spooler:
         os.unlink(self.gate)
 
     def stop(self):
-        output("tsp", "-K")
+        if os.path.exists(self.gate):
+            os.close(open_gate(self.gate))
+        if os.path.exists(os.environ["TS_SOCKET"]):
+            output("tsp", "-K")

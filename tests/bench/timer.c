@@ -60,8 +60,6 @@ struct race {
 	int			 null;
 };
 
-extern char **environ;
-
 static int64_t
 now(void)
 {

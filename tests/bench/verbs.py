@@ -25,7 +25,8 @@ def commands(q, depth):
     return {
         "add": [[], i("add", "-k", f"{depth}.add/{{}}", "--", "x"), []],
         "add, duplicate": [[], i("add", "-k", "k{}", "--", "x"), []],
-        "add --batch of 1": [[], [f"<{q}.line", *i("add", "--batch")], []],
+        "add --batch of 1": [[], [f"<{q}.line{{}}", *i("add", "--batch")],
+                             []],
         "claim": [[], taken, [i("ack", "{out}")]],
         "ack": [[taken], i("ack", "{out}"), []],
         "fail": [[taken], i("fail", "{out}"), []],
@@ -100,16 +101,26 @@ def show(figures):
             for f in figures.values()))
 
 
+def complete(table):
+    """Whether it has every verb that the tool prints."""
+    verbs = {line.split()[0] for line in output(IDQ, "--help").splitlines()
+             if line.startswith("  ") and not line.startswith("  -")}
+    left = verbs - {name.replace(",", "").split()[0] for name in table}
+    must(not left, f"not measured: {' '.join(sorted(left))}")
+
+
 def measure(b, where):
-    q = b.place.queue("verbs", "on-crash retry")
+    q = b.place.queue("verbs")
+    complete(commands(q, 0))
     figures = {}
     have = 0
     for depth in depths(b.size):
         say(f"verbs at {depth:,}")
         b.place.fill("verbs", have, depth)
         have = depth
-        with open(f"{q}.line", "w") as f:
-            f.write(f"{depth}.line\tx\n")
+        for k in range(RUNS):
+            with open(f"{q}.line{k}", "w") as f:
+                f.write(f"{depth}.line/{k}\tx\n")
         output(IDQ, "run", "-q", "verbs", "-k", f"{depth}.done", "--",
                "/bin/true")
         slow = depth >= 100_000
