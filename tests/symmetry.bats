@@ -11,6 +11,9 @@ load helpers/complete
 subjects='backup batch byhand completions examples filters fuzz gate
     hardening headers incident install manual once output pacing queues readme recovery security spools
     symbols symmetry'
+subjects='batch byhand completions examples filters gate headers incident
+    install manual once output pacing queues readme recovery spools symbols
+    symmetry syscalls'
 
 verbs() {
 	idq --help |

@@ -41,7 +41,8 @@ class Sqlite:
     def claim(self):
         # The pragma prints; the first line that is printed has to be the id.
         return ["sqlite3", "-cmd", ".output /dev/null", "-cmd", self.FULL,
-                "-cmd", ".output stdout", self.path, "UPDATE jobs SET state = 'running' WHERE id = (SELECT id FROM "
+                "-cmd", ".output stdout", self.path,
+                "UPDATE jobs SET state = 'running' WHERE id = (SELECT id FROM "
                 "jobs WHERE state = 'pending' AND due <= julianday() "
                 "ORDER BY due, id LIMIT 1) RETURNING id;"]
 
