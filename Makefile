@@ -382,11 +382,7 @@ uninstall:
 clean:
 	rm -rf build
 
-.PHONY: all always analyze asan bmake check check-build check-completions \
-	check-cron check-headers check-install check-metrics check-rigs \
-	check-symbols check-valgrind clang clean coverage demo deps gcc \
-	install lint test torture uninstall unit
-.PHONY: all always asan bench bench-quick bench-tools bmake check \
+.PHONY: all always analyze asan bench bench-quick bench-tools bmake check \
 	check-build check-completions check-cron check-headers check-install \
-	check-metrics check-races check-rigs check-symbols clang clean demo \
-	deps gcc install lint test uninstall unit
+	check-metrics check-rigs check-symbols check-valgrind clang clean \
+	coverage demo deps gcc install lint test torture uninstall unit

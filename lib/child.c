@@ -444,19 +444,6 @@ write_end(struct idq *q, struct child *c, int status)
 	return idq_interrupt(q, &c->job, cur);
 }
 
-/* A wish that came while the end was written, and was answered. */
-static int
-cancel_late(struct idq *q, struct job *j)
-{
-	enum idq_state s = j->pub.state;
-
-	if (s == IDQ_DONE || s == IDQ_CANCELLED ||
-	    idq_asked(q, j->pub.id) <= 0)
-		return 0;
-	idq_where(q, j);
-	return idq_cancel_now(q, j, j->pub.path);
-}
-
 int
 idq_child_ended(struct idq *q, struct child *c, int status)
 {
@@ -475,8 +462,7 @@ idq_child_ended(struct idq *q, struct child *c, int status)
 			    c->claims, "");
 		idq_notice(q, "%s: the claim was lost", j->whole ?
 		    j->pub.key : c->hash);
-	} else if (write_end(q, c, status) == -1 ||
-	    cancel_late(q, j) == -1)
+	} else if (write_end(q, c, status) == -1)
 		return -1;
 	idq_pid_remove(q, c->id);
 	/* Explicitly: a daemon that the command left behind has a copy. */

@@ -190,6 +190,18 @@ rest(struct idq *q, struct job *j, const char *from)
 	return idq_step(q, j, from, &l, true) == -1 ? -1 : 1;
 }
 
+/*
+ * Whoever asks to cancel a running job has an answer before its end is written.
+ * A wish that came too late for the line is not too late for the job.
+ */
+static bool
+is_late(struct idq *q, struct job *j, const char *from)
+{
+	return strncmp(from, "cur/", 4) == 0 && j->line.to != PL_CUR &&
+	    j->line.to != PL_DONE && j->line.to != PL_CANCELLED &&
+	    j->started && idq_asked(q, j->pub.id) > 0;
+}
+
 int
 idq_settle(struct idq *q, struct job *j, const char *from)
 {
@@ -202,6 +214,8 @@ idq_settle(struct idq *q, struct job *j, const char *from)
 		return 0;
 	if (was_told(place) && sync_line(q, j) == -1)
 		return -1;
+	if (is_late(q, j, from))
+		return idq_cancel_now(q, j, from) == -1 ? -1 : 1;
 	drop_asked(q, j, place);
 	return idq_pace_move(q, j, from, to);
 }
@@ -220,6 +234,10 @@ idq_step(struct idq *q, struct job *j, const char *from, struct line *l,
 		return -1;
 	if ((sync || was_told(l->to)) && sync_line(q, j) == -1)
 		return -1;
+	if (is_late(q, j, from)) {
+		idq_log_line(q, j);
+		return idq_cancel_now(q, j, from);
+	}
 	if (j->asked)
 		drop_asked(q, j, l->to);
 	idq_place_of(j, l->at, to);

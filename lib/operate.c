@@ -173,7 +173,11 @@ ask(struct idq *q, struct job *j, bool kill, bool *busy)
 		return -1;
 	/* It may have ended just before: then nobody looks at the wish. */
 	r = idq_job_lock(q, j, 0);
-	if (r == 0 && kill)
+	if (r == 0 && idq_job_load(q, j, hash) == -1)
+		return -1;
+	if (r == 0 && j->whole && j->pub.state != IDQ_RUNNING)
+		r = idq_job_lock(q, j, LOCK_WAIT);
+	else if (r == 0 && kill)
 		r = kill_orphan(q, j);
 	if (r != 1)
 		return r == 0 ? 1 : -1;

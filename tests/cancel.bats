@@ -422,6 +422,48 @@ idq: cancel: unknown: no such job in $queue"
 	is "$(state_of 0) $(state_of 1)" 'done cancelled'
 }
 
+@test "cancel: a wish that comes while a failure is written is not lost" {
+	need cc
+	cc -shared -fPIC -x c -o slow.so - <<-'END'
+		#define _GNU_SOURCE
+		#include <fcntl.h>
+		#include <string.h>
+		#include <sys/syscall.h>
+		#include <unistd.h>
+		ssize_t write(int fd, const void *s, size_t n)
+		{
+			if (memmem(s, n, "Z failed ", 9) != NULL) {
+				close(open("writing", O_CREAT | O_WRONLY, 0600));
+				while (access("go", F_OK) == -1)
+					usleep(1000);
+			}
+			return syscall(SYS_write, fd, s, n);
+		}
+	END
+	idq add -k a
+	token=$(idq claim)
+	spawn env LD_PRELOAD="$PWD/slow.so" idq fail --exit 100 "$token"
+	wait_for '[ -e writing ]'
+	run -0 --separate-stderr idq cancel a
+	expect 0 ''
+	: >go
+	wait "$spawned_pid"
+	is "$(state_of a)" cancelled
+	[ -z "$(ls "$(queue_path)/asked")" ]
+}
+
+@test "cancel: a wish is not lost with who wrote the failure" {
+	queue=$(queue_path)
+	idq add -k a
+	idq fail --exit 100 "$(idq claim)"
+	is "$(state_of a)" failed
+	mv "$queue/failed/$(hash_of a).$(id_of a)" "$queue/cur"
+	echo cancel >"$queue/asked/$(id_of a)"
+	run -1 --separate-stderr idq claim
+	is "$(state_of a)" cancelled
+	[ -z "$(ls "$queue/asked")" ]
+}
+
 @test "cancel: the log says it" {
 	idq add -k a -g group
 	idq cancel a

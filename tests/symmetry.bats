@@ -9,11 +9,8 @@ load helpers/complete
 
 # Test files that are about a subject and not a verb.
 subjects='backup batch byhand completions examples filters fuzz gate
-    hardening headers incident install manual once output pacing queues readme recovery security spools
-    symbols symmetry'
-subjects='batch byhand completions examples filters gate headers incident
-    install manual once output pacing queues readme recovery spools symbols
-    symmetry syscalls'
+    hardening headers incident install manual once output pacing queues readme
+    recovery security spools symbols symmetry syscalls'
 
 verbs() {
 	idq --help |
