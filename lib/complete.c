@@ -24,7 +24,10 @@ take_back(struct idq *q, struct job *j)
 	return idq_drop(q, j, path) == -1 ? -1 : COMPLETE_GONE;
 }
 
-/* The sync failed: mark it, so that nobody syncs this inode again. */
+/*
+ * The sync failed: mark it, so that nobody syncs this inode again.  A job with
+ * a trail was on disk before, and a copy in its place would start anew.
+ */
 static int
 set_bad(struct idq *q, struct job *j, const char *tmp)
 {
@@ -33,7 +36,7 @@ set_bad(struct idq *q, struct job *j, const char *tmp)
 	idq_errno(q, "%s/%s: sync", q->path, tmp);
 	idq_tmp_path(j->pub.id, ".bad", bad);
 	idq_key_path(j->pub.hash, key);
-	if (idq_at_rename(q, tmp, bad) == -1 &&
+	if (!j->started && idq_at_rename(q, tmp, bad) == -1 &&
 	    idq_at_link(q, key, bad) == -1)
 		idq_notice(q, "%s/%s: %s", q->path, bad, strerror(errno));
 	q->code = EX_TEMPFAIL;

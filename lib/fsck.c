@@ -27,6 +27,7 @@ struct work {
 	struct idq	*q;
 	struct idq_fsck	*f;
 	bool		 boot;		/* the start-up scan */
+	bool		 busy;		/* what a scan may not miss was locked */
 	enum place	 place;		/* being walked */
 	struct inodes	 named;
 	void		(*notice)(void *, const char *);	/* q's own */
@@ -402,6 +403,7 @@ check_entry(void *arg, const char *folder, const struct dirent *e,
 {
 	struct work *w = arg;
 	char path[PATH_SIZE];
+	bool *busy = NULL;
 	struct job j;
 	int r = 0;
 
@@ -409,8 +411,11 @@ check_entry(void *arg, const char *folder, const struct dirent *e,
 		return -1;
 	if (w->boot && w->place >= PL_DONE)
 		return 0;
+	/* Claims look at the others, and so at what its holder may leave. */
+	if (w->place == PL_HOLD || w->place == PL_FAILED)
+		busy = &w->busy;
 	snprintf(path, sizeof(path), "%s/%.*s", folder, NEW_LEN, e->d_name);
-	if ((r = idq_job_take(w->q, path, n->hash, NULL, &j)) == 1) {
+	if ((r = idq_job_take(w->q, path, n->hash, busy, &j)) == 1) {
 		r = check_job(w, &j, path);
 		idq_job_unlock(&j);
 		idq_job_close(&j);
@@ -486,7 +491,7 @@ check_key(struct work *w, const char *folder, const struct dirent *e)
 		return 0;
 	}
 	idq_key_path(e->d_name, path);
-	if ((r = idq_job_take(w->q, path, e->d_name, NULL, &j)) == 1) {
+	if ((r = idq_job_take(w->q, path, e->d_name, &w->busy, &j)) == 1) {
 		r = check_nameless(w, &j, path, e->d_name);
 		idq_job_unlock(&j);
 		idq_job_close(&j);
@@ -783,5 +788,5 @@ idq_boot_scan(struct idq *q)
 	struct idq_fsck f = { 0 };
 	struct work w = { .q = q, .f = &f, .boot = true };
 
-	return check(&w);
+	return check(&w) == -1 ? -1 : w.busy;
 }

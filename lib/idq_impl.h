@@ -662,6 +662,7 @@ int	 idq_reap_one(struct idq *, struct job *, const char *path);
 int	 idq_reap_file(struct idq *, const char *name, bool bad);
 
 /* fsck.c */
+/* 0, 1 a job was locked that has to be looked at again, -1. */
 int	 idq_boot_scan(struct idq *);
 
 /* pid.c: whose process runs a job, in run/pid.ID. */

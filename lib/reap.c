@@ -200,6 +200,7 @@ idq_prepare(struct idq *q)
 	struct stat st;
 	bool known;
 	ssize_t n;
+	int r;
 
 	if (fstat(q->fd, &st) == 0 && st.st_nlink == 0)
 		return idq_error(q, EX_NOINPUT, "%s: was removed", q->path);
@@ -210,10 +211,13 @@ idq_prepare(struct idq *q)
 		return idq_errno(q, "%s/%s", q->path, path);
 	known = *idq_boot(q) != '?';
 	if (n == -1 || !known || strcmp(boot, idq_boot(q)) != 0) {
-		if (idq_boot_scan(q) == -1)
+		if ((r = idq_boot_scan(q)) == -1)
 			return -1;
-		/* On a full disk it is scanned once more the next time. */
-		if (known &&
+		/*
+		 * If somebody had a job locked, who may die of it, and on a full
+		 * disk, it is scanned once more the next time.
+		 */
+		if (r == 0 && known &&
 		    idq_write_small(q, path, idq_boot(q), false) == -1)
 			idq_notice(q, "%s/%s: %s", q->path, path,
 			    strerror(errno));

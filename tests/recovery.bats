@@ -539,6 +539,43 @@ sound() {
 	sound
 }
 
+@test "recovery: keys alone: a scan that met a lock is not the last one" {
+	idq add -k a
+	rm "$(state_name a)" "$queue"/boot/*
+	# Somebody completes it, and is killed.
+	spawn flock "$(key_file a)" sh -c 'echo "$$" >locked; exec sleep 60'
+	wait_for '[ -s locked ]'
+	run -1 --separate-stderr idq claim
+	expect 1 ''
+	[ -z "$(ls "$queue/boot")" ]
+	kill -KILL "$(cat locked)"
+	wait_for 'unlocked a'
+	drain
+	is "$(ran a)" 1
+	[ -n "$(ls "$queue/boot")" ]
+	sound
+}
+
+@test "recovery: keys alone: a sync that fails makes no done job start again" {
+	need cc
+	cc -shared -fPIC -x c -o nosync.so - <<-'END'
+		#include <errno.h>
+		int fsync(int);
+		int fsync(int fd) { errno = EIO; return fd < 0 ? -2 : -1; }
+	END
+	idq add -k a
+	drain
+	id=$(id_of a)
+	rm "$(state_name a)"
+	run -75 --separate-stderr env LD_PRELOAD="$PWD/nosync.so" idq add -k a
+	[[ $stderr == 'idq: add: a: '*': Input/output error' ]]
+	run -3 --separate-stderr idq add -E 3 -k a
+	is "$(id_of a) $(state_of a)" "$id done"
+	drain
+	is "$(ran a)" 1
+	sound
+}
+
 @test "recovery: keys alone with another fingerprint is a mismatch" {
 	idq add -k a
 	rm "$(state_name a)"
