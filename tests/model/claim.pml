@@ -25,7 +25,9 @@
  * the lock is read in one step.
  *
  * The cut: unsynced lines may be lost from the end of the trail, and the job
- * stands in any of the state directories that it was in, in all or in none.
+ * stands in any of the state directories that it was in, in all or in none.  A
+ * wish may be lost if the cut comes while it is answered and the end of the job
+ * is being written.
  */
 #ifndef NW
 #define NW	2		/* workers */
@@ -701,6 +703,12 @@ inline cut()
 	:: break
 	od;
 	synced = lines;
+	/* The end was being written when the wish was answered. */
+	read_trail();
+	if
+	:: asked && to != CUR -> stopped = 0
+	:: else
+	fi;
 	/* Any name that it had, all of them, or none. */
 	n = 1;
 	at = 0;
