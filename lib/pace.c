@@ -97,11 +97,17 @@ let_out(struct idq *q, struct group *g, const char *name)
 	} else {
 		/* What its trail says is for the claim to see. */
 		idq_place_path(PL_NEW, n.hash, n.id, n.due, to);
-		r = idq_move(q, &j, from, to);
-		/* One that cannot run must not hold up the others. */
-		if (r == 1 && j.whole && j.pub.state == IDQ_PENDING &&
-		    idq_job_owns_key(q, &j) == 1)
+		/*
+		 * One that cannot run must not hold up the others.  Saved
+		 * before the rename, so that no younger one overtakes it.
+		 */
+		if (j.whole && j.pub.state == IDQ_PENDING &&
+		    idq_job_owns_key(q, &j) == 1) {
 			memcpy(g->next, name, sizeof(g->next));
+			if (idq_group_save(q, g) == -1)
+				idq_notice(q, "%s", q->msg);
+		}
+		r = idq_move(q, &j, from, to);
 	}
 	idq_job_unlock(&j);
 	idq_job_close(&j);

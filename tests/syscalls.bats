@@ -56,6 +56,7 @@ setup() {
 @test "syscalls: add" {
 	pin idq add -k new -- x <<-'END'
 	umask                           # modes come from the queue
+	rt_sigaction                    # past a limit on files: an error
 	fcntl                           # are 0, 1 and 2 open?
 	fcntl
 	fcntl
@@ -76,6 +77,7 @@ setup() {
 	close
 	openat config                   # there is none here
 	geteuid                         # By:, and whose queue it is
+	geteuid                         # is it somebody else's?
 	getpid
 	geteuid
 	openat keys/HH/H                # is the key there?
@@ -92,11 +94,15 @@ setup() {
 	renameat tmp/ID new/DUE.H.ID
 	fstatat tmp/ID                  # is the old name gone?
 	openat log/DAY                  # the line of the log
+	fstat                           # a regular file?
+	fstat                           # its size
+	read                            # does it end with a whole line?
 	write
 	close
 	flock                           # also of copies
 	close
 	openat run/times                # the last start, for the alarm
+	fstat                           # a regular file?
 	read
 	close
 	ioctl                           # is standard error a terminal?
@@ -109,6 +115,7 @@ setup() {
 @test "syscalls: a duplicate add" {
 	pin idq add -k there -- x <<-'END'
 	umask                           # modes come from the queue
+	rt_sigaction                    # past a limit on files: an error
 	fcntl                           # are 0, 1 and 2 open?
 	fcntl
 	fcntl
@@ -129,6 +136,7 @@ setup() {
 	close
 	openat config                   # there is none here
 	geteuid                         # By:, and whose queue it is
+	geteuid                         # is it somebody else's?
 	getpid
 	geteuid
 	openat keys/HH/H                # is the key there?
@@ -137,6 +145,8 @@ setup() {
 	read                            # header and trail
 	fstatat new/DUE.H.ID            # where the trail says?
 	openat dups/HH/H.ID             # one more
+	fstat                           # a regular file?
+	fstat                           # does it end with a whole stamp?
 	write
 	close
 	openat dups/HH/H.ID             # how many, and since when?
@@ -154,6 +164,7 @@ setup() {
 @test "syscalls: claim" {
 	pin idq claim <<-'END'
 	umask                           # modes come from the queue
+	rt_sigaction                    # past a limit on files: an error
 	fcntl                           # are 0, 1 and 2 open?
 	fcntl
 	fcntl
@@ -174,8 +185,10 @@ setup() {
 	close
 	openat config                   # there is none here
 	geteuid                         # whose queue it is
+	geteuid                         # is it somebody else's?
 	fstat                           # is the queue still there?
 	openat run/worker               # somebody looks for work
+	fstat                           # a regular file?
 	write
 	close
 	openat boot                     # was this boot's scan done?
@@ -237,9 +250,13 @@ setup() {
 	write                           # claimed
 	fsync                           # before the token is printed
 	openat run/times                # the last start
+	fstat                           # a regular file?
 	write
 	close
 	openat log/DAY                  # the line of the log
+	fstat                           # a regular file?
+	fstat                           # its size
+	read                            # does it end with a whole line?
 	write
 	close
 	flock                           # a lease holds it from here on
@@ -256,6 +273,7 @@ setup() {
 	token=$(idq claim)
 	pin idq ack "$token" <<-'END'
 	umask                           # modes come from the queue
+	rt_sigaction                    # past a limit on files: an error
 	fcntl                           # are 0, 1 and 2 open?
 	fcntl
 	fcntl
@@ -276,6 +294,7 @@ setup() {
 	close
 	openat config                   # there is none here
 	geteuid                         # whose queue it is
+	geteuid                         # is it somebody else's?
 	openat cur/H.ID
 	fstat                           # a regular file?
 	flock
@@ -289,6 +308,9 @@ setup() {
 	renameat cur/H.ID done/DAY/H.ID
 	fstatat cur/H.ID                # is the old name gone?
 	openat log/DAY                  # the line of the log
+	fstat                           # a regular file?
+	fstat                           # its size
+	read                            # does it end with a whole line?
 	write
 	close
 	flock                           # also of copies

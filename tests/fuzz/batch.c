@@ -70,7 +70,7 @@ check_base64(const unsigned char *p, size_t n, const char *text, size_t len)
 	    "abcdefghijklmnopqrstuvwxyz0123456789+/";
 
 	REQUIRE(len == (n + 2) / 3 * 4);
-	for (size_t i = 0; i < len; i += 4, p += 3, n = n > 3 ? n - 3 : 0) {
+	for (size_t i = 0; i < len; i += 4) {
 		unsigned int bits = (unsigned int)p[0] << 16 |
 		    (n > 1 ? p[1] : 0u) << 8 | (n > 2 ? p[2] : 0u);
 
@@ -78,6 +78,8 @@ check_base64(const unsigned char *p, size_t n, const char *text, size_t len)
 		REQUIRE(text[i + 1] == digits[bits >> 12 & 63]);
 		REQUIRE(text[i + 2] == (n > 1 ? digits[bits >> 6 & 63] : '='));
 		REQUIRE(text[i + 3] == (n > 2 ? digits[bits & 63] : '='));
+		p += 3;
+		n = n > 3 ? n - 3 : 0;
 	}
 }
 

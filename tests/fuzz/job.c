@@ -20,7 +20,7 @@ static const char *const names[NAMES] = {
 	"Attempts", "On-crash", "Arg", "Length", "Fingerprint"
 };
 
-static struct idq queue = { .path = (char []){ "/q" }, .fd = -1,
+static struct idq queue = { .path = (char[]){ "/q" }, .fd = -1,
     .cfg = { [CFG_SYNC] = SYNC_OFF } };
 static int file = -1;
 

@@ -163,9 +163,9 @@ put_head(int fd, struct bytes *b, unsigned int what)
 	unsigned int more = take_byte(b), opts = take_byte(b);
 	size_t key = (what + more / 64) % NITEMS(keys);
 	size_t id = (what / 4 + opts / 128) % NITEMS(ids);
-	struct idq_job p = { .by = (char []){ "uid=0" }, .length = 2 };
+	struct idq_job p = { .by = (char[]){ "uid=0" }, .length = 2 };
 	struct idq_print *print;
-	char *args[] = { (char []){ "arg\n" }, NULL }, *head;
+	char *args[] = { (char[]){ "arg\n" }, NULL }, *head;
 	size_t len;
 
 	/* No two have the same random id. */

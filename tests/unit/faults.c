@@ -44,7 +44,15 @@ fails(const char *name)
 	return true;
 }
 
+/*
+ * Names of libc, with parameters of our own.
+ * NOLINTBEGIN(readability-inconsistent-declaration-parameter-name,
+ *     readability-redundant-declaration, bugprone-macro-parentheses)
+ */
+
 /* TYPE NAME(PARAMETERS), which hands ARGS on unless it fails with BAD. */
+/* It takes types for products. */
+/* clang-format off */
 #define CALL(type, name, bad, parameters, args)				\
 	type	 name parameters;					\
 	type								\
@@ -75,6 +83,7 @@ CALL(ssize_t, getrandom, -1, (void *a, size_t b, unsigned int c), (a, b, c))
 CALL(DIR *, fdopendir, NULL, (int a), (a))
 CALL(struct dirent *, readdir, NULL, (DIR *a), (a))
 CALL(int, faccessat, -1, (int a, const char *b, int c, int d), (a, b, c, d))
+/* clang-format on */
 
 int
 mkdirat(int dir, const char *path, mode_t mode)
@@ -118,10 +127,16 @@ openat(int dir, const char *path, int flags, ...)
  * The sanitizers have their own.
  */
 #ifndef __SANITIZE_ADDRESS__
+/* clang-format off */
 CALL(void *, reallocarray, NULL, (void *a, size_t b, size_t c), (a, b, c))
 CALL(char *, strdup, NULL, (const char *a), (a))
 CALL(char *, strndup, NULL, (const char *a, size_t b), (a, b))
+/* clang-format on */
 #endif
+/*
+ * NOLINTEND(readability-inconsistent-declaration-parameter-name,
+ *     readability-redundant-declaration, bugprone-macro-parentheses)
+ */
 
 static struct idq *q;
 static char token[IDQ_TOKEN_LEN + 1];
@@ -526,7 +541,7 @@ each_call(const char *name, void (*before)(void), int (*op)(void))
 	bool had_a;
 	int r;
 
-	for (int i = 1; ; i++) {
+	for (int i = 1;; i++) {
 		empty();
 		before();
 		had_a = is_there("a");

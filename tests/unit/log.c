@@ -666,7 +666,7 @@ main(void)
 	check_run("log: bad lines are passed over", bad_lines);
 	check_run("log: a bad number of a claim is passed over",
 	    bad_claim_numbers);
-	check_run("log: zeros spoil what they stand in, and not what follows", zeros);
+	check_run("log: zeros spoil what they stand in alone", zeros);
 	check_run("log: long junk is passed over", long_junk);
 	check_run("log: foreign files are left alone", foreign_files);
 	check_run("log: none at all", no_log);
