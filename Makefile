@@ -292,12 +292,12 @@ check-cron:
 RIGS	=
 torture:
 	tests/helpers/deps $(DEPS) $(RIG_DEPS)
-	$(MAKE) all
+	$(MAKE) all unit
 	IDQ="$$(pwd)/$(B)/idq" CC='$(CC)' tests/crash/torture $(RIGS)
 
 check-rigs:
 	tests/helpers/deps $(DEPS) $(RIG_DEPS)
-	$(MAKE) all
+	$(MAKE) all unit
 	IDQ="$$(pwd)/$(B)/idq" CC='$(CC)' tests/crash/torture --short $(RIGS)
 
 # What compilers find out without running it.
@@ -322,6 +322,7 @@ coverage: deps
 	$(MAKE) all unit $(COVERAGE)
 	chmod -R a+rwX build/coverage
 	-GCOV_ERROR_FILE=/dev/null TEST_SECONDS=2400 $(MAKE) test $(COVERAGE)
+	-build/coverage/tests/unit/faults all
 	tests/helpers/coverage build/coverage -v
 
 # What it costs, against the least that keeps the same promise and against other

@@ -27,7 +27,7 @@ struct work {
 	struct idq	*q;
 	struct idq_fsck	*f;
 	bool		 boot;		/* the start-up scan */
-	bool		 busy;		/* what a scan may not miss was locked */
+	bool		 busy;		/* what no scan may miss was locked */
 	enum place	 place;		/* being walked */
 	struct inodes	 named;
 	void		(*notice)(void *, const char *);	/* q's own */

@@ -240,13 +240,13 @@ struct reader {
 	struct logfile	*file;
 	off_t		 off;		/* behind the line */
 	struct idq_event e;
-	size_t		 len;		/* of the line, perhaps more than fits */
+	size_t		 len;		/* of the line, kept or not */
 	char		 line[2 * LOG_LINE];
 };
 
 /*
- * How much was read up to the end of the next line; 0 at the end, and in a file
- * that is none of ours.  The line may be longer than what is kept of it.
+ * How much was read up to the end of the next line; 0 at the end, and in a
+ * file that is none of ours.  Of a line too long only its length is kept.
  */
 static size_t
 next_line(struct reader *r)

@@ -26,7 +26,7 @@ struct order {
 	char		  after[NEW_LEN + 1];	/* only names behind this one */
 	/* Taken from run/next, but to be started by the next claim. */
 	char		  held[HELD_MAX][NEW_LEN + 1];
-	size_t		  nheld;	/* if more than that, all are read again */
+	size_t		  nheld;	/* more than fit: read all again */
 };
 
 struct order *

@@ -214,8 +214,8 @@ idq_prepare(struct idq *q)
 		if ((r = idq_boot_scan(q)) == -1)
 			return -1;
 		/*
-		 * If somebody had a job locked, who may die of it, and on a full
-		 * disk, it is scanned once more the next time.
+		 * If somebody had a job locked, who may die of it, and on
+		 * a full disk, it is scanned once more the next time.
 		 */
 		if (r == 0 && known &&
 		    idq_write_small(q, path, idq_boot(q), false) == -1)

@@ -1503,8 +1503,8 @@ def main():
         more = sabotage()
         caught, of, missed = caught + more[0], of + more[1], missed + more[2]
         for line in missed:
-            print(f"  {line}")
-        print(f"controls: {caught} of {of} caught", flush=True)
+            say(f"  {line}")
+        say(f"controls: {caught} of {of} caught")
         violations += len(missed)
 
         violations += ready(Box(f"{WORKDIR}/template"), args.short, args.name)
@@ -1523,11 +1523,17 @@ def main():
                     shown += 1
     finally:
         if violations and os.path.isdir(f"{WORKDIR}/bad"):
-            print(f"  spools of violations: {WORKDIR}/bad")
+            say(f"  spools of violations: {WORKDIR}/bad")
         else:
             shutil.rmtree(WORKDIR, ignore_errors=True)
-    print(f"rigs: {total} points, {violations} violations")
+    print(f"kill at each call\t{total:,} points, {violations} violations; "
+          f"{caught} of {of} controls caught\t0 violations\t"
+          + ("FAILED" if violations else "ok"))
     return 1 if violations else 0
+
+
+def say(words):
+    print(words, file=sys.stderr, flush=True)
 
 
 def show(number, results):
@@ -1536,16 +1542,16 @@ def show(number, results):
     missed = [" ".join(map(str, c.points[point]))
               for point, killed, _ in results if not killed]
     broken = [(point, bad) for point, _, bad in results if bad]
-    print(f"{name:44} {len(results):5} points, {len(broken)} violations"
-          + (f" (not reached: {', '.join(missed[:4])}"
-             + (f" and {len(missed) - 4} more" if missed[4:] else "") + ")"
-             if missed else ""), flush=True)
+    say(f"{name:44} {len(results):5} points, {len(broken)} violations"
+        + (f" (not reached: {', '.join(missed[:4])}"
+           + (f" and {len(missed) - 4} more" if missed[4:] else "") + ")"
+           if missed else ""))
     for point, bad in broken[:5]:
         call, n = c.points[point]
         for line in bad[:6]:
-            print(f"  before {call} {n} ({number}-{point}): {line}")
+            say(f"  before {call} {n} ({number}-{point}): {line}")
     if len(broken) > 5:
-        print(f"  and at {len(broken) - 5} points more")
+        say(f"  and at {len(broken) - 5} points more")
     return len(broken)
 
 
