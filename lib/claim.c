@@ -10,6 +10,19 @@
 
 #include "idq_impl.h"
 
+/* Nobody gets the claim, which would else be in the way until its lease ends. */
+static int
+not_synced(struct idq *q, struct job *j)
+{
+	char words[sizeof(q->msg)];
+
+	idq_errno(q, "%s/%s: sync", q->path, j->pub.path);
+	strlcpy(words, q->msg, sizeof(words));
+	if (idq_give_back(q, j, 0, false) == -1)
+		idq_notice(q, "%s", q->msg);
+	return idq_error(q, EX_IOERR, "%s", words);
+}
+
 /*
  * Rename to cur/ and say so in the trail.  Without the line the job goes back
  * to where it was, so that nothing has happened.
@@ -38,10 +51,10 @@ idq_claimed(struct idq *q, struct job *j, const char *from, int64_t lease)
 		return -1;
 	}
 	/* A token is not printed, nor a call made, that a cut could forget. */
+	strlcpy(p->path, cur, sizeof(p->path));
 	if ((lease != 0 || idq_holds_on_crash(q, j)) &&
 	    idq_sync_file(q, j->fd) == -1)
-		return idq_errno(q, "%s/%s: sync", q->path, cur);
-	strlcpy(p->path, cur, sizeof(p->path));
+		return not_synced(q, j);
 	idq_stamp_start(q, l.at);
 	idq_log_line(q, j);
 	return 1;

@@ -253,14 +253,19 @@ set_aside(struct work *w, struct job *j, const char *path)
 	return 0;
 }
 
-/* A job that has ended and does not own its key. */
+/* Whether it has ended and has its key no more, or should not have it. */
+static bool
+is_history(const struct job *j, int owner)
+{
+	return owner != 1 && idq_is_over(j) && (owner == 2 ||
+	    j->pub.state == IDQ_EXPIRED || j->pub.release <= idq_now());
+}
+
 static int
-check_history(struct work *w, struct job *j, const char *path, int owner)
+check_history(struct work *w, struct job *j, const char *path)
 {
 	if (j->pub.state == IDQ_EXPIRED)
 		return 0;
-	if (owner == 0 && j->pub.release > idq_now())
-		return link_key(w, j, path) == -1 ? -1 : 0;
 	if (!may_fix(w)) {
 		report(w, false, path, "left over from a job that is gone");
 		return 0;
@@ -371,8 +376,8 @@ check_job(struct work *w, struct job *j, const char *path)
 		if (r == 2)
 			owner = 1;
 	}
-	if (owner != 1 && idq_is_over(j))
-		return check_history(w, j, path, owner);
+	if (is_history(j, owner))
+		return check_history(w, j, path);
 	if (owner == 2)
 		return set_aside(w, j, path);
 	if (owner == 0 && link_key(w, j, path) == -1)

@@ -649,3 +649,14 @@ claimed() {
 	exec 9<&-
 	is "$(claimed 1)" 004
 }
+
+@test "claim: one that cannot be synced is given back, and nobody waits for it" {
+	echo 'int fsync(int fd) { (void)fd; return -1; }' >nosync.c
+	"${CC:-cc}" -shared -fPIC -o nosync.so nosync.c
+	idq add -k a
+	LD_PRELOAD=$PWD/nosync.so run -1 --separate-stderr idq claim
+	[[ $output = '' && $stderr == 'idq: claim: '*': sync: '* ]]
+	is "$(state_of a)" new
+	is "$(idq show --field attempts a)" 0
+	is "$(idq show --field key "$(idq claim)")" a
+}

@@ -506,3 +506,18 @@ left new/junk"
 	at +30s idq work --drain -- true
 	clean
 }
+
+@test "fsck: an ended job without a key in a wrong directory is mended at once" {
+	local name
+
+	idq add -k a
+	idq fail --exit 100 "$(idq claim)"
+	name=$(name_of a)
+	mv "$queue/$name" "$queue/cur/${name##*/}"
+	rm "$(key_file a)"
+	run -0 --separate-stderr idq fsck
+	[[ $output == *'linked again'*'moved to where its trail says'* ]]
+	run -0 --separate-stderr idq fsck
+	expect 0 ''
+	is "$(state_of a)" failed
+}

@@ -212,6 +212,9 @@ def paces(c):
     if not rig.wait_for(lambda: (c.work(), c.state("b") == "done")[1], 20):
         c.say(f"{c.shift}: a group waits for a start still to come")
     c.listed(1 if c.ahead else 0)
+    # The gaps of the others, which no drain waits for.
+    rig.wait_for(lambda: (c.work(), all(c.state(key) == "done"
+                                        for key in c.acked))[1], 20)
     c.end()
     for key in c.acked:
         c.expect(f"runs of {key}", c.ran(key), 1)
