@@ -10,7 +10,7 @@
 
 #include "idq_impl.h"
 
-/* Nobody gets the claim, which would else be in the way until its lease ends. */
+/* Nobody gets the claim: it would be in the way until its lease ends. */
 static int
 not_synced(struct idq *q, struct job *j)
 {

@@ -543,7 +543,7 @@ claimed() {
 	is "$(claimed 2)" $'001\n002'
 	ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 \
 	    strace -o trace -e trace=openat idq claim
-	! grep -F '"new"' trace
+	run -1 grep -F "\"new\"" trace
 }
 
 @test "claim: many at once take each name once" {

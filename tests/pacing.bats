@@ -449,7 +449,7 @@ gaps() {
 	idq add -k 1 -g x
 	seq 2 5 | sed 's/.*/{"key":"&","group":"x"}/' |
 	    idq add --batch --json-lines
-	is "$(ls "$queue/new" | wc -l) $(parked)" '1 4'
+	is "$(find "$queue/new" -type f | wc -l) $(parked)" "1 4"
 	is "$(idq work --drain -- printenv IDQ_KEY | tr '\n' ' ')" '1 2 3 4 5 '
 	is "$(parked)" 0
 }

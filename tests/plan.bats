@@ -173,7 +173,7 @@ waiting	1"
 	local i
 
 	for i in $(seq 20); do
-		idq add -k "$i" --ttl 55s
+		idq add -k "$i" --ttl 59s
 	done
 	is "$(line finish) $(line expire) $(line basis)" '- 0 none'
 	is "$(line run --rate 10/1m) $(line expire --rate 10/1m)" '10 10'
