@@ -33,7 +33,10 @@ is_unused(const char *path)
 	return true;
 }
 
-static bool
+/* Not static: for some compilers read(2) and pread(2) are inline. */
+bool	 fails(const char *);
+
+bool
 fails(const char *name)
 {
 	static const int errors[] = { EIO, ENOSPC, EMFILE, EACCES };
