@@ -20,6 +20,7 @@ not_synced(struct idq *q, struct job *j)
 	strlcpy(words, q->msg, sizeof(words));
 	if (idq_give_back(q, j, 0, false) == -1)
 		idq_notice(q, "%s", q->msg);
+	q->sync_failed = true;
 	return idq_error(q, EX_IOERR, "%s", words);
 }
 

@@ -654,7 +654,7 @@ claimed() {
 	echo 'int fsync(int fd) { (void)fd; return -1; }' >nosync.c
 	"${CC:-cc}" -shared -fPIC -o nosync.so nosync.c
 	idq add -k a
-	LD_PRELOAD=$PWD/nosync.so run -1 --separate-stderr idq claim
+	LD_PRELOAD=$PWD/nosync.so run -74 --separate-stderr idq claim
 	[[ $output = '' && $stderr == 'idq: claim: '*': sync: '* ]]
 	is "$(state_of a)" new
 	is "$(idq show --field attempts a)" 0
