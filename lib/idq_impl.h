@@ -544,6 +544,8 @@ void	 idq_first_end(struct first *);
  * kept.c: names of new/ or paced/GH/ in run/, locked.  A hint: what is not
  * there any more is passed over, and what came later is not known.
  */
+#define KEPT_SHORT	64		/* names, sooner read again than kept */
+#define KEPT_LONG	16384		/* names kept */
 struct kept {
 	struct idq	*q;
 	const char	*path;

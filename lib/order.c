@@ -13,8 +13,6 @@
 #include "idq_impl.h"
 
 #define NEXT		"run/next"
-#define SHORT		64		/* names, sooner read again than kept */
-#define LONG		16384		/* names kept */
 #define HELD_MAX	16
 #define PAUSE_MAX	16		/* ms: for a job that is locked */
 
@@ -120,7 +118,7 @@ read_long(struct idq *q, struct order *o)
 		if (r == 0 && o->first.n > 0)
 			strlcpy(o->after, o->first.names[o->first.n - 1],
 			    sizeof(o->after));
-		if (r == 0 && locked && o->first.n > SHORT) {
+		if (r == 0 && locked && o->first.n > KEPT_SHORT) {
 			idq_kept_write(&k, &o->first);
 			if (k.n > 0)
 				idq_first_free(&o->first);
@@ -136,12 +134,12 @@ scan(struct idq *q, struct order *o)
 {
 	int r;
 
-	if (o->first.names == NULL && idq_first_init(&o->first, LONG) == -1)
+	if (o->first.names == NULL && idq_first_init(&o->first, KEPT_LONG) == -1)
 		return idq_errno(q, "%s", q->path);
 	o->next = 0;
 	o->more = false;
 	o->scanned = idq_now();
-	r = read_names(q, o, SHORT + 1);
+	r = read_names(q, o, KEPT_SHORT + 1);
 	return r == 1 ? read_long(q, o) : r;
 }
 

@@ -10,9 +10,6 @@
 
 #include "idq_impl.h"
 
-#define SHORT		64		/* names, sooner read again than kept */
-#define LONG		16384		/* names kept */
-
 static void
 kept_path(const char *group, char path[PATH_SIZE])
 {
@@ -99,12 +96,12 @@ idq_parked_first(struct idq *q, const char *group, const char *after,
 		return 0;
 	if (kept_first(q, group, after, name))
 		return 1;
-	if (idq_first_init(&f, LONG) == -1)
+	if (idq_first_init(&f, KEPT_LONG) == -1)
 		return idq_errno(q, "%s", q->path);
 	r = scan(q, group, after, &f);
 	if (r == 0 && f.n > 0) {
 		strlcpy(name, f.names[0], NEW_LEN + 1);
-		if (f.n > SHORT)
+		if (f.n > KEPT_SHORT)
 			keep(q, group, &f);
 		r = 1;
 	}
