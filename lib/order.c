@@ -134,7 +134,8 @@ scan(struct idq *q, struct order *o)
 {
 	int r;
 
-	if (o->first.names == NULL && idq_first_init(&o->first, KEPT_LONG) == -1)
+	if (o->first.names == NULL &&
+	    idq_first_init(&o->first, KEPT_LONG) == -1)
 		return idq_errno(q, "%s", q->path);
 	o->next = 0;
 	o->more = false;
