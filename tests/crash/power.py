@@ -273,9 +273,9 @@ def kill_all():
 def freeze_all():
     """Stop all below this process; none is in the kernel afterwards."""
     end = time.monotonic() + DEADLINE
-    while any(s not in "TZX" for s in descendants().values()):
+    while any(s not in "TtZX" for s in descendants().values()):
         for p, s in descendants().items():
-            if s not in "TZX":
+            if s not in "TtZX":
                 try:
                     os.kill(p, signal.SIGSTOP)
                 except ProcessLookupError:
