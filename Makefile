@@ -163,7 +163,6 @@ CRON_DEPS = cron passwd
 RIG_DEPS = strace mount util-linux e2fsprogs xfsprogs btrfs-progs fuse3 \
 	libfuse3-dev libfaketime spin clang libclang-rt-14-dev git
 VALGRIND_DEPS = valgrind libc6-dbg
-RIG_DEPS = strace
 BENCH_DEPS = sqlite3 redis-server redis-tools nq task-spooler beanstalkd \
 	findutils parallel gnuplot-nox python3 strace e2fsprogs xfsprogs \
 	btrfs-progs
@@ -288,11 +287,8 @@ check-cron:
 	IDQ="$$(pwd)/$(B)/idq" tests/cron/run
 
 # Kills, failing calls, power cuts, many at once, models, any input: what each
-# rig measured, in full for hours; and in short, without those that mount disks
-# and need a quiet machine.  RIGS=crash/pairs picks some.
+# rig measured, in full for hours, and in short.  RIGS=crash/pairs picks some.
 RIGS	=
-SHORT_RIGS = model/run crash/run crash/faults crash/errors crash/pairs races/run \
-	crash/exhaust crash/clock crash/storm fuzz/run
 torture:
 	tests/helpers/deps $(DEPS) $(RIG_DEPS)
 	$(MAKE) all unit
@@ -301,7 +297,7 @@ torture:
 check-rigs:
 	tests/helpers/deps $(DEPS) $(RIG_DEPS)
 	$(MAKE) all unit
-	IDQ="$$(pwd)/$(B)/idq" CC='$(CC)' tests/crash/torture --short $(SHORT_RIGS)
+	IDQ="$$(pwd)/$(B)/idq" CC='$(CC)' tests/crash/torture --short $(RIGS)
 
 # What compilers find out without running it.
 analyze:
