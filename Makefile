@@ -38,6 +38,7 @@ LIB_SRCS = \
 	lib/claim.c \
 	lib/complete.c \
 	lib/config.c \
+	lib/copies.c \
 	lib/dups.c \
 	lib/error.c \
 	lib/file.c \
@@ -53,8 +54,10 @@ LIB_SRCS = \
 	lib/keeper.c \
 	lib/kept.c \
 	lib/key.c \
+	lib/leftovers.c \
 	lib/list.c \
 	lib/log.c \
+	lib/mend.c \
 	lib/move.c \
 	lib/name.c \
 	lib/new.c \

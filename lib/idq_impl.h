@@ -666,6 +666,45 @@ int	 idq_reap_file(struct idq *, const char *name, bool bad);
 /* fsck.c */
 /* 0, 1 a job was locked that has to be looked at again, -1. */
 int	 idq_boot_scan(struct idq *);
+/* The inodes that have a name in a state directory. */
+struct inodes {
+	ino_t	*v;
+	size_t	 n;
+	size_t	 cap;
+};
+struct check {
+	struct idq	*q;
+	struct idq_fsck	*f;
+	bool		 boot;		/* the start-up scan */
+	bool		 busy;		/* what no scan may miss was locked */
+	enum place	 place;		/* being walked */
+	struct inodes	 named;
+	void		(*notice)(void *, const char *);	/* q's own */
+	void		*notice_arg;
+};
+/* A finding: FIXED, or left as it is. */
+void	 idq_report(struct check *, bool fixed, const char *path,
+	    const char *, ...) __attribute__((__format__(printf, 4, 5)));
+/* The queue's error is a finding, and no reason to stop: 0. */
+int	 idq_complain(struct check *, const char *path);
+
+/* mend.c: 0, or -1.  The job is locked. */
+int	 idq_mend(struct check *, struct job *, const char *path);
+/* PATH is its key; it has no name in a state directory. */
+int	 idq_mend_nameless(struct check *, struct job *, const char *path,
+	    const char *hash);
+
+/* copies.c */
+/*
+ * Whether a job that does not have its key is in truth the job that has: 1 and
+ * it is seen to, 2 it has its key by now, 0 no, -1.
+ */
+int	 idq_rejoin(struct check *, struct job *, const char *path);
+
+/* leftovers.c: each is 0, or -1. */
+int	 idq_check_tmp(struct check *);		/* unfinished adds */
+int	 idq_check_asked(struct check *);	/* wishes */
+int	 idq_check_out(struct check *);		/* kept output */
 
 /* pid.c: whose process runs a job, in run/pid.ID. */
 struct pids {
