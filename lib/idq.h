@@ -208,7 +208,7 @@ char	*idq_rate_format(int64_t rate, char *buf, size_t len);
 int64_t	 idq_rate_interval(int64_t rate);
 /*
  * ISO 8601 (local unless it has Z or an offset), @epoch, or HH:MM: the next
- * one after NOW, or, with TODAY, that of NOW's day even when past.
+ * one after NOW, or, with TODAY, that of NOW's day even when past.  Never 0.
  */
 int	 idq_time_parse(const char *s, int64_t now, bool today, int64_t *t);
 char	*idq_stamp(int64_t t, char buf[IDQ_STAMP_LEN + 1]);

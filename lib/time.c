@@ -434,5 +434,7 @@ idq_time_parse(const char *s, int64_t now, bool today, int64_t *t)
 		r = iso_parse(s, t);
 	if (r == -1)
 		errno = EINVAL;
+	else if (*t == 0)
+		*t = 1;			/* 0 says that there is none */
 	return r;
 }

@@ -650,6 +650,8 @@ refused() {
 	done
 	run -75 --separate-stderr idq add --strict -k old --not-after @1
 	is "$(state_of old)" expired
+	run -75 --separate-stderr idq add --strict -k older --not-after @0
+	is "$(state_of older)" expired
 	idq work --drain -- sh -c 'exit 100' 2>>told
 	run -75 --separate-stderr idq add --strict -k 1
 	run -75 --separate-stderr idq add --strict -E 9 -k 1
