@@ -101,7 +101,9 @@ gather(void *arg, const char *folder, const struct dirent *e,
 
 	(void)folder;
 	(void)n;
-	if (strcmp(e->d_name, d->after) <= 0)
+	/* The last of those that are kept so far is at the end of the run. */
+	if (strcmp(e->d_name, d->after) <= 0 ||
+	    (d->more && strcmp(e->d_name, d->v[d->cap - 1].name) > 0))
 		return 0;
 	strlcpy(d->v[d->n].name, e->d_name, sizeof(d->v[d->n].name));
 	d->v[d->n++].place = d->place;

@@ -140,6 +140,20 @@ to_tm(struct tm *tm)
 	tm->tm_isdst = -1;
 }
 
+/*
+ * From 1970-01-01 on, by days_from_civil of Howard Hinnant, "chrono-Compatible
+ * Low-Level Date Algorithms": of counting a million names timegm(3) was 40 %.
+ */
+static int64_t
+days(const struct tm *tm)
+{
+	int m = tm->tm_mon, y = tm->tm_year - (m <= 2), in_era = y % 400;
+	int in_year = (153 * (m > 2 ? m - 3 : m + 9) + 2) / 5 + tm->tm_mday - 1;
+
+	return y / 400 * INT64_C(146097) + in_era * 365 + in_era / 4 -
+	    in_era / 100 + in_year - 719468;
+}
+
 static int
 utc_parse(const char *s, const char *form, size_t len, int64_t *t)
 {
@@ -151,8 +165,8 @@ utc_parse(const char *s, const char *form, size_t len, int64_t *t)
 		errno = EINVAL;
 		return -1;
 	}
-	to_tm(&tm);
-	*t = (int64_t)timegm(&tm) * IDQ_SECOND + us;
+	*t = days(&tm) * IDQ_DAY + tm.tm_hour * IDQ_HOUR +
+	    tm.tm_min * IDQ_MINUTE + tm.tm_sec * IDQ_SECOND + us;
 	return 0;
 }
 

@@ -752,6 +752,24 @@ next_around_changes(void)
 	set_zone("UTC");
 }
 
+/* Both rules of leap years; gmtime(3) writes what is read. */
+static void
+each_day(void)
+{
+	char buf[STAMP_SIZE];
+	int64_t t;
+
+	for (int64_t day = 0; day < 48000; day++) {
+		idq_stamp(day * IDQ_DAY, buf);
+		if (idq_stamp_parse(buf, strlen(buf), &t) == -1 ||
+		    t != day * IDQ_DAY) {
+			CHECK_STR(buf, "");
+			return;
+		}
+	}
+	CHECK_STR(buf, "2101-06-02T00:00:00.000000Z");
+}
+
 int
 main(void)
 {
@@ -760,6 +778,7 @@ main(void)
 		berlin = CENTRAL_EUROPE;
 	set_zone("UTC");
 	check_run("time: a stamp is written and read", stamps_both_ways);
+	check_run("time: each day is read as it was written", each_day);
 	check_run("time: a due time is written and read", dues_both_ways);
 	check_run("time: what is on disk is UTC in any zone",
 	    stamps_do_not_ask_the_zone);
