@@ -393,3 +393,42 @@ night() {
 	is "$(tail -n +3 <<<"$output" | sort | tr '\n' ' ')" \
 	    'call/1 call/2 call/3 call/4 '
 }
+
+@test "manual: a backlog of 144 calls to each phone becomes one each" {
+	for _ in {1..144}; do
+		printf '%s\tring them\n' 41 42 43
+	done >backlog
+	run -0 --separate-stderr sh -c "$(example import.sh)"
+	grep -qx $'pending\t3' <<<"$output"
+	run -0 --separate-stderr idq ls -q calls
+	is "$(cut -f5,8 <<<"$output")" $'143\tcall/41\n143\tcall/42\n143\tcall/43'
+	is "$(idq cat -q calls call/41)" 'ring them'
+	idq work -q calls --drain -- sh -c 'echo "$IDQ_KEY" >>rings'
+	is "$(sort rings)" $'call/41\ncall/42\ncall/43'
+	# Another message to the same phone is for a person to decide.
+	echo $'41\tor not' >>backlog
+	run -0 --separate-stderr sh -c "$(example import.sh)"
+	[[ $stderr == *'call/41: differs '*'(payload)'* ]]
+}
+
+@test "manual: what waits goes out as lines that make the same jobs again" {
+	need jq
+	local name
+
+	idq init -q calls
+	idq init -q again
+	printf 'a\0b\n\377' | idq add -q calls -k odd/ -g 'x y' --payload - -- 1 ''
+	idq add -q calls -k later --at 2099-01-01T00:00Z
+	idq add -q calls -k held
+	idq hold -q calls held
+	run -0 --separate-stderr sh -c "$(example export.sh)"
+	is "$(wc -l <<<"$output")" 2
+	idq add -q again --batch --json-lines <<<"$output"
+	for name in odd/ later; do
+		for field in due group args fingerprint; do
+			is "$(idq show -q again --field $field "$name")" \
+			    "$(idq show -q calls --field $field "$name")"
+		done
+	done
+	is "$(idq cat -q again odd/ | od -c)" "$(printf 'a\0b\n\377' | od -c)"
+}
