@@ -79,6 +79,7 @@ LIB_SRCS = \
 	lib/speed.c \
 	lib/stamp.c \
 	lib/stats.c \
+	lib/syncer.c \
 	lib/tally.c \
 	lib/time.c \
 	lib/trail.c \

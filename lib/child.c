@@ -424,30 +424,39 @@ idq_child_tick(struct idq *q, struct child *c)
 	return -1;
 }
 
+/* As idq_finish_begin(). */
 static int
 write_end(struct idq *q, struct child *c, int status)
 {
 	bool done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-	char cur[PATH_SIZE];
+	enum how how = HOW_EXIT;
+	int value = 0;
 
-	if (done || c->why == WHY_NONE || c->why == WHY_ASKED) {
-		if (WIFSIGNALED(status))
-			return idq_finish(q, &c->job, HOW_SIGNAL,
-			    WTERMSIG(status), c->said, false);
-		return idq_finish(q, &c->job, HOW_EXIT, WEXITSTATUS(status),
-		    c->said, false);
-	}
-	if (c->why == WHY_TIMEOUT)
-		return idq_finish(q, &c->job, HOW_TIMEOUT, 0, c->said,
-		    false);
-	idq_place_path(PL_CUR, c->job.pub.hash, c->job.pub.id, 0, cur);
-	return idq_interrupt(q, &c->job, cur);
+	if (!done && c->why == WHY_TIMEOUT)
+		how = HOW_TIMEOUT;
+	else if (!done && c->why == WHY_STOP)
+		how = HOW_UNKNOWN;
+	else if (WIFSIGNALED(status)) {
+		how = HOW_SIGNAL;
+		value = WTERMSIG(status);
+	} else
+		value = WEXITSTATUS(status);
+	return idq_finish_begin(q, &c->job, how, value, c->said);
+}
+
+static void
+leave(struct idq *q, struct child *c)
+{
+	idq_pid_remove(q, c->id);
+	/* Explicitly: a daemon that the command left behind has a copy. */
+	idq_job_unlock(&c->job);
 }
 
 int
 idq_child_ended(struct idq *q, struct child *c, int status)
 {
 	struct job *j = &c->job;
+	int r;
 
 	if (c->keeper.fd != -1)
 		idq_out_end(q, c);
@@ -462,10 +471,27 @@ idq_child_ended(struct idq *q, struct child *c, int status)
 			    c->claims, "");
 		idq_notice(q, "%s: the claim was lost", j->whole ?
 		    j->pub.key : c->hash);
-	} else if (write_end(q, c, status) == -1)
+		leave(q, c);
+		return 0;
+	}
+	if ((r = write_end(q, c, status)) != 0)
+		return r;
+	return idq_child_settle(q, c, 0);
+}
+
+int
+idq_child_settle(struct idq *q, struct child *c, int err)
+{
+	struct job *j = &c->job;
+	char cur[PATH_SIZE];
+
+	q->sync_failed = err != 0;
+	errno = err;
+	if (err != 0)
+		return idq_errno(q, "%s/%s: sync", q->path, j->pub.path);
+	idq_place_path(PL_CUR, j->pub.hash, j->pub.id, 0, cur);
+	if (idq_finish_end(q, j, cur) == -1)
 		return -1;
-	idq_pid_remove(q, c->id);
-	/* Explicitly: a daemon that the command left behind has a copy. */
-	idq_job_unlock(j);
+	leave(q, c);
 	return 0;
 }

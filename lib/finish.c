@@ -153,16 +153,37 @@ idq_asked(struct idq *q, const char *id)
 	return strncmp(buf, "kill ", 5) == 0 ? 2 : 1;
 }
 
+static void
+cancelled(const struct idq *q, const struct job *j, struct line *l)
+{
+	line_start(l, j, EV_CANCELLED, PL_CANCELLED);
+	l->release = idq_after(l->at, keep_of(q, j));
+	snprintf(l->detail, sizeof(l->detail), "by=%u",
+	    (unsigned int)geteuid());
+}
+
 int
 idq_cancel_now(struct idq *q, struct job *j, const char *from)
 {
 	struct line l;
 
 	j->asked = true;
-	line_start(&l, j, EV_CANCELLED, PL_CANCELLED);
-	l.release = idq_after(l.at, keep_of(q, j));
-	snprintf(l.detail, sizeof(l.detail), "by=%u", (unsigned int)geteuid());
+	cancelled(q, j, &l);
 	return idq_step(q, j, from, &l, true);
+}
+
+static void
+interrupted(const struct idq *q, const struct job *j, struct line *l)
+{
+	line_start(l, j, EV_INTERRUPTED, PL_NEW);
+	if (idq_holds_on_crash(q, j))
+		l->to = PL_HOLD;
+	else if (j->pub.run)
+		again(q, j, l, l->at + idq_backoff(q, j->pub.attempts));
+	else if (j->pub.attempts >= attempts_max(q, j))
+		for_good(q, l);
+	else
+		again(q, j, l, j->pub.due);
 }
 
 /* The line of a command that ended as HOW and VALUE say. */
@@ -201,23 +222,36 @@ judge(const struct idq *q, const struct job *j, enum how how, int value,
 	}
 }
 
+/* The line that ends a claim, unless somebody has asked to cancel it. */
+static int
+last_line(struct idq *q, struct job *j, enum how how, int value,
+    const char *said, struct line *l)
+{
+	bool done = how == HOW_EXIT && value == IDQ_EXIT_DONE;
+	int asked = idq_asked(q, j->pub.id);
+
+	if (asked == -1)
+		return -1;
+	j->asked = asked != 0;
+	if (asked != 0 && !done)
+		cancelled(q, j, l);
+	else if (how == HOW_UNKNOWN)
+		interrupted(q, j, l);
+	else
+		judge(q, j, how, value, said, l);
+	return 0;
+}
+
 int
 idq_finish(struct idq *q, struct job *j, enum how how, int value,
     const char *said, bool sync)
 {
-	bool done = how == HOW_EXIT && value == IDQ_EXIT_DONE;
-	int asked = idq_asked(q, j->pub.id);
 	char from[PATH_SIZE];
 	struct line l;
 
-	if (asked == -1)
-		return -1;
 	idq_place_path(PL_CUR, j->pub.hash, j->pub.id, 0, from);
-	if (asked != 0 && !done)
-		return idq_cancel_now(q, j, from);
-	j->asked = asked != 0;
-	judge(q, j, how, value, said, &l);
-	if (idq_step(q, j, from, &l, sync) == -1)
+	if (last_line(q, j, how, value, said, &l) == -1 ||
+	    idq_step(q, j, from, &l, sync) == -1)
 		return -1;
 	if (!sync)
 		tell(q, j);
@@ -225,25 +259,32 @@ idq_finish(struct idq *q, struct job *j, enum how how, int value,
 }
 
 int
+idq_finish_begin(struct idq *q, struct job *j, enum how how, int value,
+    const char *said)
+{
+	struct line l;
+
+	if (last_line(q, j, how, value, said, &l) == -1)
+		return -1;
+	return idq_step_begin(q, j, &l, false);
+}
+
+int
+idq_finish_end(struct idq *q, struct job *j, const char *from)
+{
+	if (idq_step_end(q, j, from) == -1)
+		return -1;
+	tell(q, j);
+	return 0;
+}
+
+int
 idq_interrupt(struct idq *q, struct job *j, const char *from)
 {
 	struct line l;
-	int asked = idq_asked(q, j->pub.id);
 
-	if (asked == -1)
-		return -1;
-	if (asked != 0)
-		return idq_cancel_now(q, j, from);
-	line_start(&l, j, EV_INTERRUPTED, PL_NEW);
-	if (idq_holds_on_crash(q, j))
-		l.to = PL_HOLD;
-	else if (j->pub.run)
-		again(q, j, &l, l.at + idq_backoff(q, j->pub.attempts));
-	else if (j->pub.attempts >= attempts_max(q, j))
-		for_good(q, &l);
-	else
-		again(q, j, &l, j->pub.due);
-	if (idq_step(q, j, from, &l, false) == -1)
+	if (last_line(q, j, HOW_UNKNOWN, 0, "", &l) == -1 ||
+	    idq_step(q, j, from, &l, false) == -1)
 		return -1;
 	tell(q, j);
 	return 0;

@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sysexits.h>
 
@@ -299,6 +300,10 @@ int	 idq_settle(struct idq *, struct job *, const char *from);
 /* Append a line, synced if SYNC, log it, go where it says. */
 int	 idq_step(struct idq *, struct job *, const char *from,
 	    struct line *, bool sync);
+/* Its halves: 1 the line is to be synced between them, 0 it need not be, -1. */
+int	 idq_step_begin(struct idq *, struct job *, const struct line *,
+	    bool sync);
+int	 idq_step_end(struct idq *, struct job *, const char *from);
 /*
  * Remove state name, dups, output and key of a job that has ended.  SYNC the
  * first before the last: else a cut could bring back the name of a job whose
@@ -490,7 +495,8 @@ enum how {
 	HOW_EXIT,			/* value: exit status */
 	HOW_SIGNAL,			/* value: signal */
 	HOW_TIMEOUT,			/* value: seconds */
-	HOW_NOCOMMAND
+	HOW_NOCOMMAND,
+	HOW_UNKNOWN			/* interrupted */
 };
 /*
  * End claim N of a job in cur/ as its command ended; asked/ is honoured.  SAID
@@ -499,6 +505,10 @@ enum how {
  */
 int	 idq_finish(struct idq *, struct job *, enum how, int value,
 	    const char *said, bool sync);
+/* Its halves, as those of idq_step(), for who gives up is noticed. */
+int	 idq_finish_begin(struct idq *, struct job *, enum how, int value,
+	    const char *said);
+int	 idq_finish_end(struct idq *, struct job *, const char *from);
 /* The claim ended without a known end. */
 int	 idq_interrupt(struct idq *, struct job *, const char *from);
 int	 idq_expire(struct idq *, struct job *, const char *from);
@@ -799,8 +809,29 @@ int	 idq_child_start(struct idq *, struct child *, const struct start *);
 void	 idq_child_end(struct idq *, struct child *, enum why);
 /* Send what is due; the time until the next, or -1. */
 int64_t	 idq_child_tick(struct idq *, struct child *);
-/* It ended with the wait status: write that, leave the job. 0 or -1. */
+/*
+ * It ended with the wait status: write that.  0 that is all, and the job is
+ * left; 1 its file is to be synced, and then settled; -1.
+ */
 int	 idq_child_ended(struct idq *, struct child *, int status);
+/* Leave the job, after a sync that ended with ERR, which is 0 or errno. */
+int	 idq_child_settle(struct idq *, struct child *, int err);
+
+/* syncer.c: threads that sync files. */
+#define SYNCERS_MAX	16
+struct syncer {
+	pthread_t	threads[SYNCERS_MAX];
+	unsigned int	n;		/* of them; 0: not started */
+	int		ask[2];
+	int		told[2];	/* the first is for poll(2) */
+};
+void	 idq_syncer_init(struct syncer *);
+int	 idq_syncer_start(struct syncer *, unsigned int n);	/* 0, -1 */
+void	 idq_syncer_stop(struct syncer *);	/* when all are told */
+/* To sync the file FD of number OF: 0, -1. */
+int	 idq_syncer_ask(const struct syncer *, unsigned int of, int fd);
+/* Whether one was synced, which and its errno, or 0. */
+bool	 idq_syncer_told(const struct syncer *, unsigned int *of, int *err);
 
 /* output.c: what the commands of a job printed, in out/. */
 /*

@@ -220,31 +220,45 @@ idq_settle(struct idq *q, struct job *j, const char *from)
 	return idq_pace_move(q, j, from, to);
 }
 
+int
+idq_step_begin(struct idq *q, struct job *j, const struct line *l, bool sync)
+{
+	if (idq_trail_append(q, j, l) == -1)
+		return -1;
+	return (sync || was_told(l->to)) && q->cfg[CFG_SYNC] != SYNC_OFF;
+}
+
 /*
  * Once its line stands (and is synced) the job is where that says, whether
  * the rename comes about or not: whoever finds it makes up for that.
  */
 int
-idq_step(struct idq *q, struct job *j, const char *from, struct line *l,
-    bool sync)
+idq_step_end(struct idq *q, struct job *j, const char *from)
 {
 	char to[PATH_SIZE];
 
-	if (idq_trail_append(q, j, l) == -1)
-		return -1;
-	if ((sync || was_told(l->to)) && sync_line(q, j) == -1)
-		return -1;
 	if (is_late(q, j, from)) {
 		idq_log_line(q, j);
 		return idq_cancel_now(q, j, from);
 	}
 	if (j->asked)
-		drop_asked(q, j, l->to);
-	idq_place_of(j, l->at, to);
+		drop_asked(q, j, j->line.to);
+	idq_place_of(j, j->line.at, to);
 	if (strcmp(from, to) != 0 && idq_pace_move(q, j, from, to) == -1)
 		idq_notice(q, "%s", q->msg);
 	idq_log_line(q, j);
 	return 0;
+}
+
+int
+idq_step(struct idq *q, struct job *j, const char *from, struct line *l,
+    bool sync)
+{
+	int r = idq_step_begin(q, j, l, sync);
+
+	if (r == -1 || (r == 1 && sync_line(q, j) == -1))
+		return -1;
+	return idq_step_end(q, j, from);
 }
 
 static int

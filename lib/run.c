@@ -194,19 +194,23 @@ wait_child(struct run *r, int sigfd)
 static int
 write_end(struct run *r, int status)
 {
+	struct idq *q = r->q;
 	bool told = false;
+	int ok;
 
-	while (idq_child_ended(r->q, &r->child, status) == -1) {
-		if (r->q->sync_failed)
+	while ((ok = idq_child_ended(q, &r->child, status)) == -1) {
+		if (q->sync_failed)
 			return -1;
 		if (!told)
-			idq_notice(r->q, "%s: the end of a job cannot be "
-			    "written, trying again: %s", r->q->path,
-			    r->q->msg);
+			idq_notice(q, "%s: the end of a job cannot be "
+			    "written, trying again: %s", q->path, q->msg);
 		told = true;
 		sleep(1);
 	}
-	return 0;
+	if (ok == 0)
+		return 0;
+	return idq_child_settle(q, &r->child,
+	    idq_sync_file(q, r->child.job.fd) == 0 ? 0 : errno);
 }
 
 static int

@@ -18,12 +18,18 @@
 #include "idq_impl.h"
 
 #define BUSY_MAX	20		/* looks at locks, 50 ms apart */
+#define UNSYNCED_MAX	16
 
 struct slot {
 	struct child	 child;
 	struct served	*from;
-	bool		 used;
-	bool		 ended;		/* but its end is not written yet */
+	enum {
+		FREE,
+		RUNS,
+		ENDED,			/* but that could not be written yet */
+		WRITTEN,		/* and is to be synced by us */
+		ASKED			/* or is by the syncer */
+	} state;
 	int		 status;
 };
 
@@ -31,9 +37,12 @@ struct worker {
 	struct served	*queues;	/* the first comes first */
 	size_t		 nqueues;
 	const struct idq_work *opt;
-	struct slot	*slots;
-	struct pollfd	*fds;		/* signals, then the queues */
+	struct slot	*slots;		/* more than run: some are unsynced */
+	unsigned int	 nslots;
+	struct pollfd	*fds;		/* signals, syncer, then the queues */
+	struct syncer	 syncer;
 	unsigned int	 running;
+	unsigned int	 unsynced;
 	sigset_t	 old_mask;
 	int		 sigfd;
 	bool		 stopping;
@@ -72,14 +81,17 @@ start_up(struct worker *w, struct idq *q)
 	w->sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (w->sigfd == -1)
 		return idq_errno(q, "signalfd");
-	w->slots = calloc(w->opt->jobs, sizeof(*w->slots));
-	w->fds = calloc(w->nqueues + 1, sizeof(*w->fds));
+	w->nslots = w->opt->jobs + (w->opt->jobs < UNSYNCED_MAX ?
+	    w->opt->jobs : UNSYNCED_MAX);
+	w->slots = calloc(w->nslots, sizeof(*w->slots));
+	w->fds = calloc(w->nqueues + 2, sizeof(*w->fds));
 	if (w->slots == NULL || w->fds == NULL)
 		return idq_errno(q, "%s", q->path);
 	w->fds[0] = (struct pollfd){ .fd = w->sigfd, .events = POLLIN };
+	w->fds[1] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	for (size_t i = 0; i < w->nqueues; i++) {
 		idq_served_watch(&w->queues[i], follows(w));
-		w->fds[i + 1] = (struct pollfd){ .fd = w->queues[i].ino,
+		w->fds[i + 2] = (struct pollfd){ .fd = w->queues[i].ino,
 		    .events = POLLIN };
 	}
 	return 0;
@@ -88,6 +100,7 @@ start_up(struct worker *w, struct idq *q)
 static void
 shut_down(struct worker *w)
 {
+	idq_syncer_stop(&w->syncer);
 	if (w->sigfd != -1)
 		close(w->sigfd);
 	free(w->fds);
@@ -109,52 +122,109 @@ look_everywhere(struct worker *w)
 		w->queues[i].look = true;
 }
 
+/* The job is not ours any more. */
+static void
+leave(struct worker *w, struct slot *s)
+{
+	idq_job_close(&s->child.job);
+	s->state = FREE;
+	look_everywhere(w);
+}
+
+/* Its file was synced, which ended with ERR: 0 or errno. */
+static void
+settle(struct worker *w, struct slot *s, int err)
+{
+	struct idq *q = s->from->q;
+
+	w->unsynced--;
+	if (idq_child_settle(q, &s->child, err) == 0)
+		report(w, q, &s->child.job);
+	else if (q->sync_failed) {
+		/* Never sync that again: what is on disk is unknown. */
+		q->code = EX_IOERR;
+		keep_error(w, q);
+	} else
+		idq_notice(q, "%s", q->msg);
+	leave(w, s);
+}
+
+/*
+ * With one command at a time there is nothing to share, and this thread syncs
+ * while the next one runs.
+ */
+static bool
+ask_syncer(struct worker *w, const struct slot *s)
+{
+	if (w->opt->jobs == 1 || (w->syncer.n == 0 &&
+	    idq_syncer_start(&w->syncer, w->opt->jobs) == -1))
+		return false;
+	w->fds[1].fd = w->syncer.told[0];
+	return idq_syncer_ask(&w->syncer, (unsigned int)(s - w->slots),
+	    s->child.job.fd) == 0;
+}
+
 /* Write the end of a command; the job stays ours until that has worked. */
 static void
 write_end(struct worker *w, struct slot *s)
 {
 	struct idq *q = s->from->q;
+	int r = idq_child_ended(q, &s->child, s->status);
 
-	if (idq_child_ended(q, &s->child, s->status) == -1) {
+	if (r == -1) {
 		if (!w->told)
 			idq_notice(q, "%s: the end of a job cannot be "
 			    "written, trying again: %s", q->path, q->msg);
-		w->told = true;
-		if (!q->sync_failed)
-			return;
-		/* Never sync that again: what is on disk is unknown. */
-		q->code = EX_IOERR;
-		keep_error(w, q);
-	} else
-		report(w, q, &s->child.job);
-	idq_job_close(&s->child.job);
-	s->used = s->ended = false;
+		w->told = w->stuck = true;
+		return;
+	}
 	w->running--;
-	look_everywhere(w);
+	if (r == 0) {
+		report(w, q, &s->child.job);
+		leave(w, s);
+		return;
+	}
+	s->state = ask_syncer(w, s) ? ASKED : WRITTEN;
+	w->unsynced++;
 }
 
 static void
 collect(struct worker *w)
 {
+	unsigned int i;
+	int err;
+
 	w->told = w->stuck;
 	w->stuck = false;
-	for (unsigned int i = 0; i < w->opt->jobs; i++) {
+	for (i = 0; i < w->nslots; i++) {
 		struct slot *s = &w->slots[i];
 
-		if (s->used && !s->ended)
-			s->ended = idq_child_wait(&s->child, &s->status);
-		if (s->used && s->ended)
+		if (s->state == RUNS && idq_child_wait(&s->child, &s->status))
+			s->state = ENDED;
+		if (s->state == ENDED)
 			write_end(w, s);
-		if (s->used && s->ended)
-			w->stuck = true;
+	}
+	while (idq_syncer_told(&w->syncer, &i, &err))
+		settle(w, &w->slots[i], err);
+}
+
+static void
+sync_written(struct worker *w)
+{
+	for (unsigned int i = 0; i < w->nslots; i++) {
+		struct slot *s = &w->slots[i];
+
+		if (s->state == WRITTEN)
+			settle(w, s, idq_sync_file(s->from->q,
+			    s->child.job.fd) == 0 ? 0 : errno);
 	}
 }
 
 static void
 end_all(struct worker *w)
 {
-	for (unsigned int i = 0; i < w->opt->jobs; i++)
-		if (w->slots[i].used && !w->slots[i].ended)
+	for (unsigned int i = 0; i < w->nslots; i++)
+		if (w->slots[i].state == RUNS)
 			idq_child_end(w->slots[i].from->q,
 			    &w->slots[i].child, WHY_STOP);
 }
@@ -189,10 +259,10 @@ read_signals(struct worker *w)
 static void
 look_asked(struct worker *w, const struct served *from)
 {
-	for (unsigned int i = 0; i < w->opt->jobs; i++) {
+	for (unsigned int i = 0; i < w->nslots; i++) {
 		struct slot *s = &w->slots[i];
 
-		if (s->used && !s->ended && s->from == from &&
+		if (s->state == RUNS && s->from == from &&
 		    idq_asked(from->q, s->child.job.pub.id) == 2)
 			idq_child_end(from->q, &s->child, WHY_ASKED);
 	}
@@ -201,8 +271,9 @@ look_asked(struct worker *w, const struct served *from)
 static struct slot *
 free_slot(struct worker *w)
 {
-	for (unsigned int i = 0; i < w->opt->jobs; i++)
-		if (!w->slots[i].used)
+	for (unsigned int i = 0; i < w->nslots &&
+	    w->running < w->opt->jobs; i++)
+		if (w->slots[i].state == FREE)
 			return &w->slots[i];
 	return NULL;
 }
@@ -267,8 +338,7 @@ start(struct worker *w, struct slot *s)
 		if (w->opt->timeout != 0)
 			s->child.next = idq_after(idq_ticks(),
 			    w->opt->timeout);
-		s->used = true;
-		s->ended = false;
+		s->state = RUNS;
 		w->running++;
 		return;
 	} else if (r == 0)
@@ -390,8 +460,8 @@ tick(struct worker *w)
 		end_all(w);
 		w->stop_at = 0;
 	}
-	for (unsigned int i = 0; i < w->opt->jobs; i++)
-		if (w->slots[i].used && !w->slots[i].ended &&
+	for (unsigned int i = 0; i < w->nslots; i++)
+		if (w->slots[i].state == RUNS &&
 		    (t = idq_child_tick(w->slots[i].from->q,
 		    &w->slots[i].child)) != -1)
 			sooner(&wait, t);
@@ -412,7 +482,7 @@ wait_for_something(struct worker *w, int64_t wait)
 	/* A little late rather than a little early, and awake for nothing. */
 	int ms = wait == -1 ? -1 : (int)((wait + 999) / 1000);
 
-	poll(w->fds, w->nqueues + 1, ms);
+	poll(w->fds, w->nqueues + 2, ms);
 	read_signals(w);
 	collect(w);
 	for (size_t i = 0; i < w->nqueues; i++)
@@ -445,7 +515,7 @@ looks(const struct worker *w)
 static bool
 is_over(const struct worker *w)
 {
-	if (w->running > 0)
+	if (w->running > 0 || w->unsynced > 0)
 		return false;
 	if (w->stopping)
 		return true;
@@ -465,9 +535,10 @@ loop(struct worker *w)
 	rescan(w);
 	for (;;) {
 		fill_slots(w);
+		sync_written(w);
 		if (is_over(w))
 			break;
-		if (!looks(w) || w->running == w->opt->jobs || w->stopping ||
+		if (!looks(w) || free_slot(w) == NULL || w->stopping ||
 		    w->stuck)
 			wait_for_something(w, tick(w));
 		if (!w->stopping)
@@ -518,6 +589,7 @@ idq_work(struct idq *const *qs, size_t n, const struct idq_work *opt)
 {
 	struct worker w = { .opt = opt, .sigfd = -1 };
 
+	idq_syncer_init(&w.syncer);
 	for (size_t i = 0; i < n; i++)
 		if (may_choose(qs[i], opt) == -1) {
 			if (i > 0)

@@ -1077,3 +1077,89 @@ done	$(hash_of good)	1	good" \
 	is "$(state_of long)" wait
 	is "$(field exit "$(trail long | tail -n 1)")" 126
 }
+
+# What strace saw of syncs and renames: each job that went to done/ before its
+# file was synced, and how many went there by how many syncing threads.
+judge_order() {
+	awk '
+	/fsync\(/ && match($0, /cur\/[0-9a-f]+\.[0-9a-f]+/) {
+		id = substr($0, RSTART, RLENGTH)
+		by[$1] = 1
+		if (/unfinished/)
+			at[$1] = id
+		else if (/= 0( |$)/)
+			synced[id] = 1
+	}
+	/fsync resumed.*= 0( |$)/ { synced[at[$1]] = 1 }
+	/renameat\(.*"done\// && match($0, /cur\/[0-9a-f]+\.[0-9a-f]+/) {
+		id = substr($0, RSTART, RLENGTH)
+		moved[id] = 1
+		if (!(id in synced))
+			print "not synced:", id
+	}
+	END {
+		for (i in by)
+			threads++
+		for (i in moved)
+			n++
+		print n, (threads > 1 ? "several" : "one")
+	}' "$1"
+}
+
+@test "work: every end is synced before its rename, by several threads with -j" {
+	need strace
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+		idq add -k "$i"
+	done
+	export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+	strace -f -qq -y -s 256 -o calls -e trace=fsync,renameat \
+	    -e inject=fsync:delay_enter=100000 idq work --drain -j 4 -- true
+	is "$(judge_order calls)" '12 several'
+	idq add -k a
+	idq add -k b
+	strace -f -qq -y -s 256 -o calls -e trace=fsync,renameat \
+	    idq work --drain -- true
+	is "$(judge_order calls)" '2 one'
+}
+
+@test "work: the next command starts while the ends of others are synced" {
+	need strace
+	export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+	for n in 1 2; do
+		for i in 1 2 3 4 5; do
+			idq add -k "$n.$i"
+		done
+		strace -f -qq -o calls -e inject=fsync:delay_enter=2000000 \
+		    idq work --drain -j "$n" -- \
+		    sh -c 'ls "$IDQ_QUEUE/cur" | wc -l >>"$0"' "seen.$n"
+		is "$(wc -l <"seen.$n")" 5
+		# More than N are claimed, of which N run.
+		[ "$(sort -n "seen.$n" | tail -n 1)" -gt "$n" ]
+		is "$(ls "$queue/cur")" ''
+	done
+}
+
+@test "work: a failed sync of an end is 74, and the ends of others are written" {
+	need strace
+	export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+	for n in 1 2; do
+		: >ran
+		idq add -k "bad.$n"
+		idq add -k "good.$n"
+		name=$(echo "$queue/new/"*".$(hash_of "bad.$n")."*)
+		name=${name##*Z.}
+		run -74 --separate-stderr strace -f -qq -o calls \
+		    -P "$queue/cur/$name" -e inject=fsync:error=EIO \
+		    idq work --drain -j "$n" -- sh -c 'echo "$IDQ_KEY" >>ran'
+		[[ $stderr == *"cur/$name: sync: Input/output error" ]]
+		is "$(state_of "bad.$n")" cur
+		is "$(trail "bad.$n" | cut -d' ' -f2 | paste -sd' ')" \
+		    'claimed done'
+		# It was never synced again by that worker.
+		is "$(grep -c 'fsync(' calls)" 1
+		# The next worker moves it, and the command has run once.
+		idq work --drain -- sh -c 'echo "$IDQ_KEY" >>ran'
+		is "$(state_of "bad.$n")" 'done'
+		is "$(sort ran | paste -sd' ')" "bad.$n good.$n"
+	done
+}
