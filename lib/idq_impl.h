@@ -92,6 +92,9 @@ struct idq {
 	void	(*notice)(void *, const char *);
 	void	*notice_arg;
 	bool	 sync_failed;		/* of a line; never to be repeated */
+	uint64_t started;		/* our process, see pid.c; 0: unknown */
+	unsigned int spares;		/* files of ours to be used again */
+	unsigned int spares_max;
 	int	 code;			/* of the last failure */
 	char	 msg[1024];
 };
@@ -724,6 +727,9 @@ struct pids {
 };
 void	 idq_pid_write(struct idq *, const char *id, const struct pids *);
 void	 idq_pid_remove(struct idq *, const char *id);
+/* Keep what is removed, to be used again, until it is cleared. */
+void	 idq_pid_keep(struct idq *);
+void	 idq_pid_clear(struct idq *);
 /*
  * Those that are proven to be still the same processes, 0 for the others; -1
  * if nothing can be proven from here.

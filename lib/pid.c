@@ -13,6 +13,9 @@
 
 #include "idq_impl.h"
 
+#define PID_LEN		240		/* of the file */
+#define SPARES_MAX	16
+
 static void
 pid_path(const char *id, char path[PATH_SIZE])
 {
@@ -44,19 +47,75 @@ start_time(pid_t pid)
 	return s != NULL ? strtoull(s, NULL, 10) : 0;
 }
 
+/*
+ * A worker uses the files of jobs that have ended again, since to make one and
+ * to remove it for each job costs more than all else about a start.
+ */
+static void
+spare_path(unsigned int i, char path[PATH_SIZE])
+{
+	snprintf(path, PATH_SIZE, "run/spare.%d.%u", (int)getpid(), i);
+}
+
+/* Our own start does not change. */
+static uint64_t
+worker_start(struct idq *q, pid_t pid)
+{
+	if (pid != getpid())
+		return start_time(pid);
+	if (q->started == 0)
+		q->started = start_time(pid);
+	return q->started;
+}
+
+/* Always of one length, so that one may be written over another. */
+static void
+format(struct idq *q, const struct pids *p, char text[PID_LEN + 1])
+{
+	int n = snprintf(text, PID_LEN, "%d %" PRIu64 " %d %" PRIu64
+	    " %d %s %s", (int)p->worker, worker_start(q, p->worker),
+	    (int)p->command, start_time(p->command), p->leader, q->host,
+	    idq_boot(q));
+
+	for (; n < PID_LEN - 1; n++)
+		text[n] = ' ';
+	text[PID_LEN - 1] = '\n';
+	text[PID_LEN] = '\0';
+}
+
+/* Written first, so that nobody finds it with what was in it. */
+static bool
+use_spare(struct idq *q, const char *path, const char *text)
+{
+	char spare[PATH_SIZE];
+	int fd, r;
+
+	if (q->spares == 0)
+		return false;
+	spare_path(--q->spares, spare);
+	fd = idq_at_open(q, spare, O_WRONLY | O_NONBLOCK);
+	if (fd == -1)
+		return false;
+	r = idq_write_all(fd, text, PID_LEN);
+	close(fd);
+	if (r == 0 && idq_at_rename(q, spare, path) == 0)
+		return true;
+	idq_at_unlink(q, spare, 0);
+	return false;
+}
+
 void
 idq_pid_write(struct idq *q, const char *id, const struct pids *p)
 {
-	char path[PATH_SIZE], text[256];
+	char path[PATH_SIZE], text[PID_LEN + 1];
 	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC |
 	    O_NOFOLLOW | O_NONBLOCK;
 	int fd;
 
-	snprintf(text, sizeof(text), "%d %" PRIu64 " %d %" PRIu64
-	    " %d %s %s\n", (int)p->worker, start_time(p->worker),
-	    (int)p->command, start_time(p->command), p->leader, q->host,
-	    idq_boot(q));
+	format(q, p, text);
 	pid_path(id, path);
+	if (use_spare(q, path, text))
+		return;
 	/* Ours alone to write, see is_from(). */
 	idq_at_unlink(q, path, 0);
 	fd = idq_at_open(q, path, flags);
@@ -65,7 +124,7 @@ idq_pid_write(struct idq *q, const char *id, const struct pids *p)
 	if (fd == -1)
 		return;
 	if (fchmod(fd, q->fmode & ~(mode_t)S_IWGRP) == -1 ||
-	    idq_write_all(fd, text, strlen(text)) == -1)
+	    idq_write_all(fd, text, PID_LEN) == -1)
 		idq_at_unlink(q, path, 0);
 	close(fd);
 }
@@ -73,10 +132,33 @@ idq_pid_write(struct idq *q, const char *id, const struct pids *p)
 void
 idq_pid_remove(struct idq *q, const char *id)
 {
-	char path[PATH_SIZE];
+	char path[PATH_SIZE], spare[PATH_SIZE];
 
 	pid_path(id, path);
-	idq_at_unlink(q, path, 0);
+	spare_path(q->spares, spare);
+	if (q->spares < q->spares_max &&
+	    idq_at_rename(q, path, spare) == 0)
+		q->spares++;
+	else
+		idq_at_unlink(q, path, 0);
+}
+
+/* In a shared queue others could put files of theirs in place of them. */
+void
+idq_pid_keep(struct idq *q)
+{
+	q->spares_max = q->careful ? 0 : SPARES_MAX;
+}
+
+void
+idq_pid_clear(struct idq *q)
+{
+	char spare[PATH_SIZE];
+
+	while (q->spares > 0) {
+		spare_path(--q->spares, spare);
+		idq_at_unlink(q, spare, 0);
+	}
 }
 
 /*
@@ -99,21 +181,19 @@ int
 idq_pid_read(struct idq *q, const char *id, struct pids *p)
 {
 	char path[PATH_SIZE], buf[256], host[65], boot[64];
-	uint64_t worker_start, command_start;
+	uint64_t wstart, cstart;
 	int worker, command, leader;
 
 	pid_path(id, path);
 	if (idq_read_small(q, path, buf, sizeof(buf)) == -1 ||
 	    sscanf(buf, "%d %" SCNu64 " %d %" SCNu64 " %d %64s %63s", &worker,
-	    &worker_start, &command, &command_start, &leader, host,
+	    &wstart, &command, &cstart, &leader, host,
 	    boot) != 7 || worker <= 1 || command <= 1 ||
 	    strcmp(host, q->host) != 0 || strcmp(boot, idq_boot(q)) != 0)
 		return -1;
 	p->leader = leader != 0;
-	p->worker = worker_start != 0 &&
-	    start_time(worker) == worker_start ? worker : 0;
-	p->command = command_start != 0 &&
-	    start_time(command) == command_start ? command : 0;
+	p->worker = wstart != 0 && start_time(worker) == wstart ? worker : 0;
+	p->command = cstart != 0 && start_time(command) == cstart ? command : 0;
 	if (q->careful && p->command != 0 && !is_from(q, path, p->command))
 		return -1;
 	return 0;

@@ -152,6 +152,7 @@ idq_served_open(struct served *s, struct idq *q)
 	s->q = q;
 	s->ino = s->single = s->wd_asked = s->wd_new = s->wd_top = -1;
 	s->order = idq_order_new();
+	idq_pid_keep(q);
 	return s->order != NULL ? 0 : idq_errno(q, "%s", q->path);
 }
 
@@ -163,6 +164,7 @@ idq_served_close(struct served *s)
 	if (s->single != -1)
 		close(s->single);
 	idq_order_free(s->order);
+	idq_pid_clear(s->q);
 }
 
 /* Whatever wakes us, our own renames too, start nothing for a while. */

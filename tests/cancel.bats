@@ -353,6 +353,36 @@ idq: cancel: unknown: no such job in $queue"
 	[ ! -e ran ]
 }
 
+@test "cancel: --kill knows the command of a worker that has ended others before" {
+	for key in x y z; do
+		idq add -k "$key"
+	done
+	echo 0 >gate
+	spawn idq work -j 2 -- sh -c "$blocker"
+	worker=$spawned_pid
+	for key in x y z; do
+		wait_for "[ \"\$(state_of $key)\" = done ]"
+	done
+	rm gate
+	idq add -k a
+	wait_for '[ "$(wc -l <started)" -eq 4 ]'
+	command=$(tail -n 1 started | cut -d' ' -f1)
+	wait_for 'grep -q " $command " "$queue"/run/pid.*'
+	# Of those that have ended nothing is left.
+	is "$(echo "$queue"/run/pid.*)" "$queue/run/pid.$(id_of a)"
+	kill_worker
+	run -0 --separate-stderr idq cancel --kill a
+	expect 0 ''
+	wait_for 'gone "$command"'
+	is "$(state_of a)" cancelled
+	# A worker that ends leaves none, either.
+	rm -f "$queue"/run/spare.*
+	echo 0 >gate
+	idq add -k b
+	idq work --drain -- true
+	is "$(find "$queue/run" -name 'pid.*' -o -name 'spare.*')" ''
+}
+
 @test "cancel: --kill is 75 where nobody can tell whose process it is" {
 	idq add -k a
 	worker
