@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cmd.h"
@@ -167,7 +166,6 @@ main(int argc, char **argv)
 	/* Past the limit of ulimit -f: a failed write is said and undone. */
 	signal(SIGXFSZ, SIG_IGN);
 	fill_standard_fds();
-	tzset();
 	if (globals(argc, argv))
 		return flush_output(0);
 	argc -= optind;

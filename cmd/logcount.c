@@ -33,7 +33,7 @@ hour(int64_t at, char buf[HOUR_SIZE])
 	time_t s = (time_t)(at / IDQ_SECOND);
 	struct tm tm;
 
-	if (on_terminal() && localtime_r(&s, &tm) != NULL)
+	if (on_terminal() && idq_localtime(s, &tm) != NULL)
 		strftime(buf, HOUR_SIZE, "%Y-%m-%dT%H:00%z", &tm);
 	else if (gmtime_r(&s, &tm) != NULL)
 		strftime(buf, HOUR_SIZE, "%Y-%m-%dT%H:00Z", &tm);

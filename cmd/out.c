@@ -150,7 +150,7 @@ time_text(int64_t t, bool local, char buf[TIME_SIZE])
 	time_t s = (time_t)(t / IDQ_SECOND);
 	struct tm tm;
 
-	if (!local || localtime_r(&s, &tm) == NULL)
+	if (!local || idq_localtime(s, &tm) == NULL)
 		return idq_stamp(t, buf);
 	strftime(buf, TIME_SIZE, "%Y-%m-%d %H:%M:%S", &tm);
 	return buf;

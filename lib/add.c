@@ -144,8 +144,7 @@ answer(struct idq *q, struct adding *a, const struct job *j)
 		return mismatch(q, a);
 	}
 	/* The job is there; that one count is lost is no failure of the add. */
-	if (idq_dups_add(q, j->pub.hash, j->pub.id, a->now) == -1 ||
-	    idq_dups_count(q, j->pub.hash, j->pub.id, &r->dups, &last) == -1)
+	if (idq_dups_add(q, j->pub.hash, j->pub.id, a->now, &r->dups) == -1)
 		idq_notice(q, "%s", q->msg);
 	return 0;
 }

@@ -91,14 +91,13 @@ end(struct idq *q, struct at *a, int r)
 
 /* What we might have made must be a file: a pipe or a device takes no lines. */
 static int
-check_file(int fd)
+check_file(int fd, struct stat *st)
 {
-	struct stat st;
 	int err = EINVAL;
 
-	if (fstat(fd, &st) == -1)
+	if (fstat(fd, st) == -1)
 		err = errno;
-	else if (S_ISREG(st.st_mode))
+	else if (S_ISREG(st->st_mode))
 		return fd;
 	close(fd);
 	errno = err;
@@ -106,8 +105,24 @@ check_file(int fd)
 }
 
 int
+idq_at_open_end(struct idq *q, const char *path, struct stat *st)
+{
+	struct at a;
+	int fd;
+
+	if (begin(q, path, &a) == -1)
+		return -1;
+	fd = openat(a.dir, a.name, O_RDWR | O_APPEND | O_CREAT | O_NONBLOCK |
+	    O_NOFOLLOW | O_CLOEXEC, q->fmode);
+	if (fd != -1)
+		fd = check_file(fd, st);
+	return end(q, &a, fd);
+}
+
+int
 idq_at_open(struct idq *q, const char *path, int flags)
 {
+	struct stat st;
 	struct at a;
 	int fd;
 
@@ -115,7 +130,7 @@ idq_at_open(struct idq *q, const char *path, int flags)
 		return -1;
 	fd = openat(a.dir, a.name, flags | O_NOFOLLOW | O_CLOEXEC, q->fmode);
 	if (fd != -1 && (flags & (O_CREAT | O_EXCL)) == O_CREAT)
-		fd = check_file(fd);
+		fd = check_file(fd, &st);
 	return end(q, &a, fd);
 }
 

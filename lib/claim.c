@@ -271,7 +271,7 @@ token_open(struct idq *q, const struct name *n, uint32_t claim, struct job *j)
 		return r;
 	if ((r = idq_job_lock(q, j, 0)) == 0)
 		r = lock_busy(q, j, n->hash);
-	if (r == 1 && (r = idq_job_is(q, j, path)) == 1 &&
+	if (r == 1 && (r = idq_job_still_is(q, j, path)) == 1 &&
 	    idq_job_load(q, j, n->hash) == -1)
 		r = -1;
 	if (r == 1 && !j->whole)

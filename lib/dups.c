@@ -11,32 +11,35 @@
 #include "idq_impl.h"
 
 int
-idq_dups_add(struct idq *q, const char *hash, const char *id, int64_t now)
+idq_dups_add(struct idq *q, const char *hash, const char *id, int64_t now,
+    uint64_t *count)
 {
 	char path[PATH_SIZE], line[STAMP_SIZE];
-	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
-	    O_NOFOLLOW | O_NONBLOCK;
 	struct stat st;
 	int fd, err, r = 0;
 	ssize_t n;
+	off_t at;
 
+	*count = 0;
 	idq_dups_path(hash, id, path);
-	fd = idq_at_open(q, path, flags);
+	fd = idq_at_open_end(q, path, &st);
 	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
-		fd = idq_at_open(q, path, flags);
+		fd = idq_at_open_end(q, path, &st);
 	if (fd == -1)
 		return idq_errno(q, "%s/%s", q->path, path);
 	idq_stamp(now, line);
 	line[IDQ_STAMP_LEN] = '\n';
 	/* What a full disk has cut off would shift all that follow. */
-	if (fstat(fd, &st) == 0 && st.st_size % DUP_LEN != 0 &&
+	if (st.st_size % DUP_LEN != 0 &&
 	    ftruncate(fd, st.st_size - st.st_size % DUP_LEN) == -1)
 		r = -1;
 	else if ((n = write(fd, line, DUP_LEN)) != DUP_LEN) {
 		if (n != -1)
 			errno = ENOSPC;
 		r = -1;
-	}
+	} else if ((at = lseek(fd, 0, SEEK_CUR)) != -1)
+		/* Behind ours: others may have been quicker. */
+		*count = (uint64_t)at / DUP_LEN;
 	err = errno;
 	close(fd);
 	errno = err;

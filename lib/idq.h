@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #define IDQ_VERSION	"0.1"
 
@@ -212,6 +213,8 @@ int64_t	 idq_rate_interval(int64_t rate);
  */
 int	 idq_time_parse(const char *s, int64_t now, bool today, int64_t *t);
 char	*idq_stamp(int64_t t, char buf[IDQ_STAMP_LEN + 1]);
+/* localtime_r(3), which reads the zone's file at the first call. */
+struct tm *idq_localtime(time_t, struct tm *);
 int	 idq_stamp_parse(const char *s, size_t len, int64_t *t);
 
 const char *idq_state_name(enum idq_state);

@@ -134,6 +134,7 @@ struct job {
 	dev_t		dev;
 	ino_t		ino;
 	int64_t		size;
+	bool		sized;		/* that is its size now */
 	bool		whole;
 	bool		begins;		/* as a job file, or could have */
 	int64_t		end;		/* of the last line that counts */
@@ -164,6 +165,8 @@ const char *idq_boot(struct idq *);	/* boot_id of this host, or "?" */
  * What is made has the queue's modes.
  */
 int	 idq_at_open(struct idq *, const char *path, int flags);
+/* A file to append to, made if it is missing, and what it is. */
+int	 idq_at_open_end(struct idq *, const char *path, struct stat *);
 int	 idq_at_stat(struct idq *, const char *path, struct stat *);
 bool	 idq_at_exists(struct idq *, const char *path);
 int	 idq_at_mkdir(struct idq *, const char *path);
@@ -255,6 +258,7 @@ int	 idq_job_lock(struct idq *, struct job *, int64_t wait);
 void	 idq_job_unlock(struct job *);
 /* Whether PATH is a name of this inode: 1, 0, -1. */
 int	 idq_job_is(struct idq *, const struct job *, const char *path);
+int	 idq_job_still_is(struct idq *, struct job *, const char *path);
 /* Whether it has its key: 1, 0 no or somebody else, -1. */
 int	 idq_job_owns_key(struct idq *, const struct job *);
 /* Open keys/HH/H and load it: 1, 0 if the key is free, -1. */
@@ -488,8 +492,9 @@ int	 idq_logfiles_read(struct idq *, struct logfiles *, int64_t since,
 	    int (*each)(void *, const struct idq_event *), void *arg);
 
 /* dups.c */
+/* One more; *count is how many there are. */
 int	 idq_dups_add(struct idq *, const char *hash, const char *id,
-	    int64_t now);
+	    int64_t now, uint64_t *count);
 int	 idq_dups_count(struct idq *, const char *hash, const char *id,
 	    uint64_t *, int64_t *last);
 

@@ -63,6 +63,8 @@ idq_job_open(struct idq *q, const char *path, struct job *j)
 	}
 	j->dev = st.st_dev;
 	j->ino = st.st_ino;
+	j->size = st.st_size;
+	j->sized = true;
 	strlcpy(j->pub.path, path, sizeof(j->pub.path));
 	return 1;
 }
@@ -99,6 +101,8 @@ idq_job_lock(struct idq *q, struct job *j, int64_t wait)
 	int64_t slept = 0;
 
 	for (;;) {
+		/* What was seen of it before is old by now. */
+		j->sized = false;
 		if (flock(j->fd, LOCK_EX | LOCK_NB) == 0)
 			return 1;
 		if (errno == EINTR)
@@ -116,17 +120,37 @@ idq_job_lock(struct idq *q, struct job *j, int64_t wait)
 	}
 }
 
+static int
+compare(struct idq *q, const struct job *j, const char *path, struct stat *st)
+{
+	if (idq_at_stat(q, path, st) == -1) {
+		if (errno == ENOENT || errno == ENOTDIR)
+			return 0;
+		return idq_errno(q, "%s/%s", q->path, path);
+	}
+	return st->st_dev == j->dev && st->st_ino == j->ino;
+}
+
 int
 idq_job_is(struct idq *q, const struct job *j, const char *path)
 {
 	struct stat st;
 
-	if (idq_at_stat(q, path, &st) == -1) {
-		if (errno == ENOENT || errno == ENOTDIR)
-			return 0;
-		return idq_errno(q, "%s/%s", q->path, path);
+	return compare(q, j, path, &st);
+}
+
+/* The same of one that is locked, so that its size is known, too. */
+int
+idq_job_still_is(struct idq *q, struct job *j, const char *path)
+{
+	struct stat st;
+	int r = compare(q, j, path, &st);
+
+	if (r == 1) {
+		j->size = st.st_size;
+		j->sized = true;
 	}
-	return st.st_dev == j->dev && st.st_ino == j->ino;
+	return r;
 }
 
 int
@@ -428,9 +452,11 @@ idq_job_load(struct idq *q, struct job *j, const char *hash)
 	strlcpy(path, j->pub.path, sizeof(path));
 	clear(j);
 	strlcpy(j->pub.path, path, sizeof(path));
-	if (fstat(j->fd, &st) == -1)
+	if (!j->sized && fstat(j->fd, &st) == -1)
 		return idq_errno(q, "%s/%s", q->path, path);
-	j->size = st.st_size;
+	if (!j->sized)
+		j->size = st.st_size;
+	j->sized = false;
 	if ((buf = read_head(q, j, &len, &body)) == NULL)
 		return -1;
 	j->whole = load_head(j, buf, len, body, hash);
@@ -466,7 +492,7 @@ idq_job_take(struct idq *q, const char *path, const char *hash, bool *busy,
 	if (r == 0 && busy != NULL)
 		*busy = true;
 	if (r == 1)
-		r = idq_job_is(q, j, path);
+		r = idq_job_still_is(q, j, path);
 	if (r == 1 && idq_job_load(q, j, hash) == -1)
 		r = -1;
 	if (r != 1)

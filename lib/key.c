@@ -117,7 +117,7 @@ idq_key_per(char *key, size_t size, const char *per, int64_t now)
 	struct tm tm;
 	char suffix[64];
 
-	localtime_r(&sec, &tm);
+	idq_localtime(sec, &tm);
 	for (size_t i = 0; i < NITEMS(periods); i++) {
 		if (strcmp(per, periods[i].name) != 0)
 			continue;

@@ -36,22 +36,6 @@ is_torn(int fd, off_t size)
 	return size > 0 && pread(fd, &last, 1, size - 1) == 1 && last != '\n';
 }
 
-/* For appending, and what it is; it is not ours unless it is a file. */
-static int
-open_end(struct idq *q, const char *path, struct stat *st)
-{
-	int fd = idq_at_open(q, path, O_RDWR | O_APPEND | O_CREAT |
-	    O_NONBLOCK);
-	int err;
-
-	if (fd == -1 || fstat(fd, st) == 0)
-		return fd;
-	err = errno;
-	close(fd);
-	errno = err;
-	return -1;
-}
-
 /* LINE begins with a newline, for a torn one before it. */
 static void
 put(struct idq *q, int64_t at, const char *line, size_t len)
@@ -62,9 +46,9 @@ put(struct idq *q, int64_t at, const char *line, size_t len)
 
 	idq_stamp(at, stamp);
 	snprintf(path, sizeof(path), "log/%.10s.%s", stamp, q->host);
-	fd = open_end(q, path, &st);
+	fd = idq_at_open_end(q, path, &st);
 	if (fd == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
-		fd = open_end(q, path, &st);
+		fd = idq_at_open_end(q, path, &st);
 	if (fd == -1) {
 		idq_notice(q, "%s/%s: %s", q->path, path, strerror(errno));
 		return;

@@ -99,6 +99,7 @@ claim(struct run *r)
 {
 	struct job *j = &r->child.job;
 	struct idq *q = r->q;
+	uint64_t dups;
 	int ok;
 
 	if (idq_is_paused(r->q))
@@ -106,7 +107,8 @@ claim(struct run *r)
 	for (;;) {
 		if ((ok = idq_add_run(q, r->add, j)) == 0 &&
 		    (ok = held(r, j)) == 0)
-			idq_dups_add(q, j->pub.hash, j->pub.id, idq_now());
+			idq_dups_add(q, j->pub.hash, j->pub.id, idq_now(),
+			    &dups);
 		if (ok == 1)
 			ok = idq_claimed(q, j, j->pub.path, 0) == 1 ? 1 : -1;
 		if (ok == 1)

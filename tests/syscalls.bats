@@ -60,13 +60,6 @@ setup() {
 	fcntl                           # are 0, 1 and 2 open?
 	fcntl
 	fcntl
-	openat /usr/share/zoneinfo/UTC  # tzset(3)
-	fstat
-	fstat
-	read
-	lseek
-	read
-	close
 	uname                           # the host, for the log
 	openat QUEUE
 	fstat                           # its mode, for new files
@@ -94,8 +87,7 @@ setup() {
 	renameat tmp/ID new/DUE.H.ID
 	fstatat tmp/ID                  # is the old name gone?
 	openat log/DAY                  # the line of the log
-	fstat                           # a regular file?
-	fstat                           # its size
+	fstat                           # a regular file? its size
 	read                            # does it end with a whole line?
 	write
 	close
@@ -119,13 +111,6 @@ setup() {
 	fcntl                           # are 0, 1 and 2 open?
 	fcntl
 	fcntl
-	openat /usr/share/zoneinfo/UTC  # tzset(3)
-	fstat
-	fstat
-	read
-	lseek
-	read
-	close
 	uname                           # the host, for the log
 	openat QUEUE
 	fstat                           # its mode, for new files
@@ -140,18 +125,13 @@ setup() {
 	getpid
 	geteuid
 	openat keys/HH/H                # is the key there?
-	fstat                           # a regular file?
-	fstat                           # its size
+	fstat                           # a regular file? its size
 	read                            # header and trail
 	fstatat new/DUE.H.ID            # where the trail says?
 	openat dups/HH/H.ID             # one more
-	fstat                           # a regular file?
-	fstat                           # does it end with a whole stamp?
+	fstat                           # a regular file of whole stamps?
 	write
-	close
-	openat dups/HH/H.ID             # how many, and since when?
-	fstat
-	read
+	lseek                           # how many
 	close
 	close                           # the job
 	ioctl                           # is standard error a terminal?
@@ -168,13 +148,6 @@ setup() {
 	fcntl                           # are 0, 1 and 2 open?
 	fcntl
 	fcntl
-	openat /usr/share/zoneinfo/UTC  # tzset(3)
-	fstat
-	fstat
-	read
-	lseek
-	read
-	close
 	uname                           # the host, for the log
 	openat QUEUE
 	fstat                           # its mode, for new files
@@ -238,8 +211,7 @@ setup() {
 	openat new/DUE.H.ID
 	fstat                           # a regular file?
 	flock
-	fstatat new/DUE.H.ID            # is it that inode still?
-	fstat                           # its size, now that it is locked
+	fstatat new/DUE.H.ID            # is it that inode still? its size
 	read                            # header, and trail of a short one
 	openat asked/ID                 # is it to be cancelled?
 	fstatat keys/HH/H               # does it own its key?
@@ -254,8 +226,7 @@ setup() {
 	write
 	close
 	openat log/DAY                  # the line of the log
-	fstat                           # a regular file?
-	fstat                           # its size
+	fstat                           # a regular file? its size
 	read                            # does it end with a whole line?
 	write
 	close
@@ -277,13 +248,6 @@ setup() {
 	fcntl                           # are 0, 1 and 2 open?
 	fcntl
 	fcntl
-	openat /usr/share/zoneinfo/UTC  # tzset(3)
-	fstat
-	fstat
-	read
-	lseek
-	read
-	close
 	uname                           # the host, for the log
 	openat QUEUE
 	fstat                           # its mode, for new files
@@ -298,8 +262,7 @@ setup() {
 	openat cur/H.ID
 	fstat                           # a regular file?
 	flock
-	fstatat cur/H.ID                # is it that inode still?
-	fstat                           # its size, now that it is locked
+	fstatat cur/H.ID                # is it that inode still? its size
 	read                            # header, and trail of a short one
 	read                            # the trail
 	openat asked/ID                 # is it to be cancelled?
@@ -308,8 +271,7 @@ setup() {
 	renameat cur/H.ID done/DAY/H.ID
 	fstatat cur/H.ID                # is the old name gone?
 	openat log/DAY                  # the line of the log
-	fstat                           # a regular file?
-	fstat                           # its size
+	fstat                           # a regular file? its size
 	read                            # does it end with a whole line?
 	write
 	close

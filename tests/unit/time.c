@@ -62,6 +62,27 @@ static const struct {
 	    "99991231T235959.999999Z" },
 };
 
+/* The whole calendar, against that of libc. */
+static void
+every_day(void)
+{
+	char buf[STAMP_SIZE], want[STAMP_SIZE];
+	struct tm tm;
+	int64_t t;
+
+	for (time_t s = 0; s < 253402300800; s += 86399) {
+		gmtime_r(&s, &tm);
+		strftime(want, sizeof(want), "%Y-%m-%dT%H:%M:%S.000007Z", &tm);
+		if (strcmp(idq_stamp(s * US + 7, buf), want) != 0 ||
+		    idq_stamp_parse(want, strlen(want), &t) == -1 ||
+		    t != s * US + 7) {
+			CHECK_STR(buf, want);
+			CHECK_INT(t, s * US + 7);
+			break;
+		}
+	}
+}
+
 static void
 stamps_both_ways(void)
 {
@@ -752,22 +773,25 @@ next_around_changes(void)
 	set_zone("UTC");
 }
 
-/* Both rules of leap years; gmtime(3) writes what is read. */
+/* Both rules of leap years, against libc. */
 static void
 each_day(void)
 {
-	char buf[STAMP_SIZE];
+	char buf[STAMP_SIZE], want[STAMP_SIZE] = "";
+	struct tm tm;
 	int64_t t;
 
-	for (int64_t day = 0; day < 48000; day++) {
-		idq_stamp(day * IDQ_DAY, buf);
-		if (idq_stamp_parse(buf, strlen(buf), &t) == -1 ||
-		    t != day * IDQ_DAY) {
-			CHECK_STR(buf, "");
-			return;
-		}
+	for (time_t at = 0; at < 4200000000; at += 86400) {
+		gmtime_r(&at, &tm);
+		strftime(want, sizeof(want), "%Y-%m-%dT%H:%M:%S.000000Z", &tm);
+		idq_stamp(at * IDQ_SECOND, buf);
+		if (strcmp(buf, want) != 0 ||
+		    idq_stamp_parse(buf, strlen(buf), &t) == -1 ||
+		    t != at * IDQ_SECOND)
+			break;
 	}
-	CHECK_STR(buf, "2101-06-02T00:00:00.000000Z");
+	CHECK_STR(buf, want);
+	CHECK_STR(buf, "2103-02-04T00:00:00.000000Z");
 }
 
 int
@@ -777,6 +801,7 @@ main(void)
 	if (strcmp(tzname[0], "CET") != 0)
 		berlin = CENTRAL_EUROPE;
 	set_zone("UTC");
+	check_run("time: a stamp of every day is that of libc", every_day);
 	check_run("time: a stamp is written and read", stamps_both_ways);
 	check_run("time: each day is read as it was written", each_day);
 	check_run("time: a due time is written and read", dues_both_ways);
