@@ -33,6 +33,7 @@ LIB_SRCS = \
 	lib/activity.c \
 	lib/add.c \
 	lib/at.c \
+	lib/batch.c \
 	lib/bygroup.c \
 	lib/child.c \
 	lib/claim.c \
@@ -121,6 +122,7 @@ CMD_SRCS = \
 	cmd/filter.c \
 	cmd/idq.c \
 	cmd/input.c \
+	cmd/jobline.c \
 	cmd/jsonline.c \
 	cmd/logcount.c \
 	cmd/logdups.c \

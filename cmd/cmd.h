@@ -402,6 +402,10 @@ void	 json_line(struct batch_item *, const char *line, size_t len);
 int	 fingerprint(struct idq_add *, char hex[IDQ_HASH_LEN + 1]);
 /* The bytes, to be freed; NULL if they are not base64. */
 char	*base64(const char *, size_t len, size_t *out_len);
+char	*to_base64(const char *, size_t len);	/* NULL with errno */
+
+/* jobline.c: as idq_work.put */
+const char *put_job(void *, struct idq *, const struct idq_job *, FILE *);
 
 /*
  * cmd_plan.c: what a worker would do if it started now, for a person, at RATE

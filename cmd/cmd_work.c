@@ -121,6 +121,8 @@ cmd_work(int argc, char **argv)
 {
 	static const struct opt opts[] = {
 		{ 'j', NULL, "N", "run up to N commands at once; else 1" },
+		{ OPT_BATCH, "batch", "N",
+		    "give up to N jobs to a command, as JSON lines" },
 		{ OPT_DRAIN, "drain", NULL, "end when nothing due is left" },
 		{ OPT_ONCE, "once", NULL, "run at most one job" },
 		{ OPT_TIMEOUT, "timeout", "D",
@@ -134,7 +136,7 @@ cmd_work(int argc, char **argv)
 		OPT_END_SEVERAL
 	};
 	struct worker w = { .w = { .jobs = 1, .done = done,
-	    .gate = gate } };
+	    .gate = gate, .put = put_job } };
 	bool drain = false, once = false;
 	int c;
 
@@ -143,6 +145,10 @@ cmd_work(int argc, char **argv)
 		case 'j':
 			w.w.jobs = (unsigned int)number_value("-j", optarg, 1,
 			    1000);
+			break;
+		case OPT_BATCH:
+			w.w.batch = (unsigned int)number_value("--batch",
+			    optarg, 1, 1000);
 			break;
 		case OPT_DRAIN:
 			drain = true;
@@ -173,6 +179,8 @@ cmd_work(int argc, char **argv)
 	operands(&argc, &argv, 0, -1, "command");
 	if (drain && once)
 		usage_error("--once: does not go with --drain");
+	if (w.w.batch > 0 && argc == 0)
+		usage_error("--batch: needs a command");
 	w.w.mode = drain ? IDQ_DRAIN : once ? IDQ_ONCE : IDQ_FOLLOW;
 	w.w.argv = argc > 0 ? argv : NULL;
 	w.w.umask = command_umask();

@@ -78,11 +78,12 @@ fingerprint(struct idq_add *add, char hex[IDQ_HASH_LEN + 1])
 	return r;
 }
 
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    "abcdefghijklmnopqrstuvwxyz0123456789+/";
+
 static int
 sextet(char c)
 {
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	    "abcdefghijklmnopqrstuvwxyz0123456789+/";
 	const char *at = c != '\0' ? strchr(alphabet, c) : NULL;
 
 	return at != NULL ? (int)(at - alphabet) : -1;
@@ -118,5 +119,27 @@ base64(const char *s, size_t len, size_t *out_len)
 		return NULL;
 	}
 	*out_len = n - pad;
+	return out;
+}
+
+/* The other way, to be freed. */
+char *
+to_base64(const char *s, size_t len)
+{
+	char *out = malloc((len + 2) / 3 * 4 + 1), *to = out;
+
+	for (size_t i = 0; out != NULL && i < len; i += 3) {
+		size_t n = len - i < 3 ? len - i : 3;
+		unsigned int bits = 0;
+
+		for (size_t k = 0; k < 3; k++)
+			bits = bits << 8 |
+			    (k < n ? (unsigned char)s[i + k] : 0);
+		for (size_t k = 0; k < 4; k++)
+			*to++ = k <= n ? alphabet[bits >> (18 - 6 * k) & 63] :
+			    '=';
+	}
+	if (out != NULL)
+		*to = '\0';
 	return out;
 }

@@ -23,7 +23,7 @@ _idq_options() {
 	release) own='--in=' ;;
 	renew) own='--lease=' ;;
 	work)
-		own='-j= --drain --once --timeout= --single --rate= --catch-up -v'
+		own='-j= --batch= --drain --once --timeout= --single --rate= --catch-up -v'
 		;;
 	run) own="$job --keep= --on-crash=" ;;
 	ls) own="$match -n= --json --all" ;;

@@ -190,6 +190,7 @@ _idq_verb() {
 		    '(--once)--drain[end when nothing is due]' \
 		    '(--drain)--once[run at most one job]' \
 		    '--timeout=[end a command]:duration: ' \
+		    '--batch=[jobs for one command]:number: ' \
 		    '--single[only one such worker]' \
 		    '--rate=[starts in a time]:rate: ' \
 		    '--catch-up[run old jobs too]' \

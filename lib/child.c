@@ -18,8 +18,6 @@
 
 #include "idq_impl.h"
 
-#define LOCK_FD		64	/* above what scripts use for themselves */
-
 int64_t
 idq_ticks(void)
 {
@@ -34,12 +32,13 @@ idq_ticks(void)
  */
 
 static const char *const env_names[] = {
-	"IDQ_KEY", "IDQ_HASH", "IDQ_ID", "IDQ_ATTEMPT", "IDQ_QUEUE",
-	"IDQ_ADDED_AT", "IDQ_AGE", "IDQ_DUPS", "IDQ_GROUP", "IDQ_TOKEN",
-	"IDQ_SPOOL"
+	"IDQ_QUEUE", "IDQ_SPOOL", "IDQ_KEY", "IDQ_HASH", "IDQ_ID",
+	"IDQ_ATTEMPT", "IDQ_ADDED_AT", "IDQ_AGE", "IDQ_DUPS", "IDQ_GROUP",
+	"IDQ_TOKEN"
 };
 
 #define ENV_N	NITEMS(env_names)
+#define ENV_QUEUE 2			/* of them for any job */
 
 static char *
 env_value(struct idq *q, const struct idq_job *p, size_t i)
@@ -52,43 +51,43 @@ env_value(struct idq *q, const struct idq_job *p, size_t i)
 
 	switch (i) {
 	case 0:
-		n = asprintf(&s, "IDQ_KEY=%s", p->key);
-		break;
-	case 1:
-		n = asprintf(&s, "IDQ_HASH=%s", p->hash);
-		break;
-	case 2:
-		n = asprintf(&s, "IDQ_ID=%s", p->id);
-		break;
-	case 3:
-		n = asprintf(&s, "IDQ_ATTEMPT=%" PRIu32, p->attempts);
-		break;
-	case 4:
 		n = asprintf(&s, "IDQ_QUEUE=%s", q->path);
 		break;
+	case 1:
+		n = asprintf(&s, "IDQ_SPOOL=%.*s",
+		    slash > q->path ? (int)(slash - q->path) : 1, q->path);
+		break;
+	case 2:
+		n = asprintf(&s, "IDQ_KEY=%s", p->key);
+		break;
+	case 3:
+		n = asprintf(&s, "IDQ_HASH=%s", p->hash);
+		break;
+	case 4:
+		n = asprintf(&s, "IDQ_ID=%s", p->id);
+		break;
 	case 5:
+		n = asprintf(&s, "IDQ_ATTEMPT=%" PRIu32, p->attempts);
+		break;
+	case 6:
 		n = asprintf(&s, "IDQ_ADDED_AT=%s",
 		    idq_stamp(p->added, stamp));
 		break;
-	case 6:
+	case 7:
 		n = asprintf(&s, "IDQ_AGE=%" PRId64,
 		    (idq_now() - p->added) / IDQ_SECOND);
 		break;
-	case 7:
+	case 8:
 		idq_dups(q, p, &dups, &last);
 		n = asprintf(&s, "IDQ_DUPS=%" PRIu64, dups);
 		break;
-	case 8:
+	case 9:
 		n = asprintf(&s, "IDQ_GROUP=%s",
 		    p->group != NULL ? p->group : "");
 		break;
-	case 9:
+	case 10:
 		n = asprintf(&s, "IDQ_TOKEN=%s.%s.%" PRIu32, p->hash, p->id,
 		    p->claims);
-		break;
-	case 10:
-		n = asprintf(&s, "IDQ_SPOOL=%.*s",
-		    slash > q->path ? (int)(slash - q->path) : 1, q->path);
 		break;
 	}
 	return n == -1 ? NULL : s;
@@ -107,27 +106,29 @@ is_ours(const char *entry)
 	return false;
 }
 
+/* Our own are the first N. */
 static void
-env_free(char **env)
+env_free(char **env, size_t n)
 {
-	for (size_t i = 0; env != NULL && i < ENV_N; i++)
+	for (size_t i = 0; env != NULL && i < n; i++)
 		free(env[i]);
 	free(env);
 }
 
+/* Without a job, P is NULL and OURS ENV_QUEUE. */
 static char **
-env_new(struct idq *q, const struct idq_job *p)
+env_new(struct idq *q, const struct idq_job *p, size_t ours)
 {
-	size_t n = 0, used = ENV_N;
+	size_t n = 0, used = ours;
 	char **env;
 
 	while (environ != NULL && environ[n] != NULL)
 		n++;
-	if ((env = calloc(ENV_N + n + 1, sizeof(*env))) == NULL)
+	if ((env = calloc(ours + n + 1, sizeof(*env))) == NULL)
 		return NULL;
-	for (size_t i = 0; i < ENV_N; i++)
+	for (size_t i = 0; i < ours; i++)
 		if ((env[i] = env_value(q, p, i)) == NULL) {
-			env_free(env);
+			env_free(env, ours);
 			return NULL;
 		}
 	for (size_t i = 0; i < n; i++)
@@ -158,9 +159,8 @@ copy_payload(struct idq *q, const struct idq_job *p, int from, int to)
 	return lseek(to, 0, SEEK_SET) == -1 ? idq_errno(q, "payload") : 0;
 }
 
-/* A file without a name: in memory if it is small. */
-static int
-nameless(struct idq *q, int64_t length)
+int
+idq_nameless(struct idq *q, int64_t length)
 {
 	char id[ID_SIZE], path[PATH_SIZE];
 	int fd;
@@ -189,7 +189,7 @@ open_input(struct idq *q, const struct idq_job *p)
 	}
 	if ((from = idq_payload(q, p)) == -1)
 		return -1;
-	if ((to = nameless(q, p->length)) == -1)
+	if ((to = idq_nameless(q, p->length)) == -1)
 		idq_errno(q, "payload");
 	else if (copy_payload(q, p, from, to) == -1) {
 		close(to);
@@ -202,17 +202,17 @@ open_input(struct idq *q, const struct idq_job *p)
 static char **
 argv_new(const struct start *s, const struct idq_job *p)
 {
-	size_t n = 0;
+	size_t n = 0, more = p != NULL ? p->nargs : 0;
 	char **argv;
 
 	while (s->argv != NULL && s->argv[n] != NULL)
 		n++;
-	if ((argv = calloc(n + p->nargs + 1, sizeof(*argv))) == NULL)
+	if ((argv = calloc(n + more + 1, sizeof(*argv))) == NULL)
 		return NULL;
 	if (n > 0)
 		memcpy(argv, s->argv, n * sizeof(*argv));
-	if ((s->argv == NULL || s->with_job) && p->nargs > 0)
-		memcpy(argv + n, p->args, p->nargs * sizeof(*argv));
+	if ((s->argv == NULL || s->with_job) && more > 0)
+		memcpy(argv + n, p->args, more * sizeof(*argv));
 	return argv;
 }
 
@@ -256,7 +256,12 @@ spawn(const struct child *c, const struct start *s, const int fds[3],
 	for (int fd = 0; fd < 3; fd++)
 		if (fds[fd] != -1)
 			posix_spawn_file_actions_adddup2(&fa, fds[fd], fd);
-	posix_spawn_file_actions_adddup2(&fa, c->job.fd, lock_fd());
+	if (s->nlocks == 0)
+		posix_spawn_file_actions_adddup2(&fa, c->job.fd, lock_fd());
+	/* Onto itself: it is passed on. */
+	for (size_t i = 0; i < s->nlocks; i++)
+		posix_spawn_file_actions_adddup2(&fa, s->locks[i]->job.fd,
+		    s->locks[i]->job.fd);
 	posix_spawnattr_setsigmask(&at, &s->mask);
 	posix_spawnattr_setsigdefault(&at, &def);
 	if (!s->foreground) {
@@ -298,12 +303,30 @@ expire(struct idq *q, struct job *j)
 	return idq_expire(q, j, j->pub.path) == -1 ? -1 : 0;
 }
 
+static int
+begin(struct idq *q, struct child *c, const struct start *s, const int fds[3],
+    char **argv, char **env)
+{
+	int err = spawn(c, s, fds, argv, env, &c->pids.command);
+
+	if (err != 0)
+		return idq_error(q, spawn_code(err), "%s: %s", argv[0],
+		    strerror(err));
+	c->pids.worker = getpid();
+	c->pids.leader = !s->foreground;
+	c->why = WHY_NONE;
+	c->signals = 0;
+	c->next = q->cfg[CFG_TIMEOUT] != 0 ?
+	    idq_after(idq_ticks(), q->cfg[CFG_TIMEOUT]) : 0;
+	return 0;
+}
+
 /* Its own standard input, and output if that is kept: 1, 0 too late, -1. */
 static int
 start_with(struct idq *q, struct child *c, const struct start *s,
     char **argv, char **env)
 {
-	int fds[3] = { -1, -1, -1 }, err;
+	int fds[3] = { -1, -1, -1 }, r;
 
 	if (!s->foreground) {
 		if ((fds[0] = open_input(q, &c->job.pub)) == -1)
@@ -316,23 +339,36 @@ start_with(struct idq *q, struct child *c, const struct start *s,
 		if (q->cfg[CFG_OUTPUT] == OUTPUT_KEEP)
 			idq_out_start(q, c, fds + 1);
 	}
-	err = spawn(c, s, fds, argv, env, &c->pids.command);
+	r = begin(q, c, s, fds, argv, env);
 	for (int fd = 0; fd < 3; fd++)
 		if (fds[fd] != -1)
 			close(fds[fd]);
-	if (err == 0)
-		return 1;
-	if (c->keeper.fd != -1)
+	if (r == -1 && c->keeper.fd != -1)
 		idq_out_undo(q, c);
-	return idq_error(q, spawn_code(err), "%s: %s", argv[0],
-	    strerror(err));
+	return r == 0 ? 1 : -1;
+}
+
+int
+idq_child_start_many(struct idq *q, struct child *c, const struct start *s,
+    const int fds[3])
+{
+	char **argv = argv_new(s, NULL), **env = env_new(q, NULL, ENV_QUEUE);
+	int r;
+
+	if (argv == NULL || env == NULL)
+		r = idq_errno(q, "%s", q->path);
+	else
+		r = begin(q, c, s, fds, argv, env);
+	free(argv);
+	env_free(env, ENV_QUEUE);
+	return r;
 }
 
 int
 idq_child_start(struct idq *q, struct child *c, const struct start *s)
 {
 	const struct idq_job *p = &c->job.pub;
-	char **argv = argv_new(s, p), **env = env_new(q, p);
+	char **argv = argv_new(s, p), **env = env_new(q, p, ENV_N);
 	int r;
 
 	c->keeper.fd = -1;
@@ -344,7 +380,7 @@ idq_child_start(struct idq *q, struct child *c, const struct start *s)
 	else
 		r = start_with(q, c, s, argv, env);
 	free(argv);
-	env_free(env);
+	env_free(env, ENV_N);
 	if (r == 0)
 		return expire(q, &c->job);
 	if (r == -1)
@@ -352,12 +388,6 @@ idq_child_start(struct idq *q, struct child *c, const struct start *s)
 	strlcpy(c->hash, p->hash, sizeof(c->hash));
 	strlcpy(c->id, p->id, sizeof(c->id));
 	c->claims = p->claims;
-	c->pids.worker = getpid();
-	c->pids.leader = !s->foreground;
-	c->why = WHY_NONE;
-	c->signals = 0;
-	c->next = q->cfg[CFG_TIMEOUT] != 0 ?
-	    idq_after(idq_ticks(), q->cfg[CFG_TIMEOUT]) : 0;
 	idq_pid_write(q, p->id, &c->pids);
 	return 1;
 }
@@ -432,7 +462,9 @@ write_end(struct idq *q, struct child *c, int status)
 	enum how how = HOW_EXIT;
 	int value = 0;
 
-	if (!done && c->why == WHY_TIMEOUT)
+	if (c->why == WHY_SILENT)
+		how = HOW_NOANSWER;
+	else if (!done && c->why == WHY_TIMEOUT)
 		how = HOW_TIMEOUT;
 	else if (!done && c->why == WHY_STOP)
 		how = HOW_UNKNOWN;

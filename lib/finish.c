@@ -198,7 +198,8 @@ judge(const struct idq *q, const struct job *j, enum how how, int value,
 	snprintf(l->detail, sizeof(l->detail),
 	    how == HOW_SIGNAL ? "signal=%d" :
 	    how == HOW_TIMEOUT ? "reason=timeout" :
-	    how == HOW_NOCOMMAND ? "reason=no-command" : "exit=%d", value);
+	    how == HOW_NOCOMMAND ? "reason=no-command" :
+	    how == HOW_NOANSWER ? "reason=no-answer" : "exit=%d", value);
 	if (how == HOW_EXIT && value == IDQ_EXIT_DONE) {
 		l->event = EV_DONE;
 		l->to = PL_DONE;

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <time.h>
 
 #define IDQ_VERSION	"0.1"
@@ -638,6 +639,14 @@ struct idq_work {
 	bool		  catch_up;	/* pass the gate */
 	int64_t		  rate;		/* idq_rate_parse(); 0: as config */
 	mode_t		  umask;	/* for the commands */
+	/* So many jobs, at most, for ARGV at once, see idq(1); 0: one alone. */
+	unsigned int	  batch;
+	/*
+	 * With BATCH: put a line on its standard input; NULL, or why none was
+	 * put, and the job's attempt fails.  What FILE says is seen to.
+	 */
+	const char	*(*put)(void *, struct idq *, const struct idq_job *,
+			    FILE *);
 	/* A job of ours has ended, its state says how. */
 	void		(*done)(void *, struct idq *, const struct idq_job *);
 	/* The gate of this queue is closed, idq_errmsg() says why. */

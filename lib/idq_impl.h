@@ -504,6 +504,7 @@ enum how {
 	HOW_SIGNAL,			/* value: signal */
 	HOW_TIMEOUT,			/* value: seconds */
 	HOW_NOCOMMAND,
+	HOW_NOANSWER,			/* of a command for many */
 	HOW_UNKNOWN			/* interrupted */
 };
 /*
@@ -783,6 +784,7 @@ struct keeper {
 };
 
 /* child.c: the command of a job. */
+#define LOCK_FD		64	/* above what scripts use for themselves */
 struct child {
 	struct job	job;		/* locked while it runs */
 	char		hash[HASH_SIZE];	/* of it, */
@@ -791,13 +793,15 @@ struct child {
 	struct keeper	keeper;		/* of its output */
 	char		said[SAID_SIZE];	/* in the end, on stderr */
 	struct pids	pids;
+	int		status;		/* as wait(2) has it, if it has ended */
 	int64_t		next;		/* when to send the next signal, or 0 */
 	int		signals;	/* sent so far */
 	enum why {
 		WHY_NONE,		/* not signalled by us */
 		WHY_TIMEOUT,
 		WHY_STOP,		/* our own end */
-		WHY_ASKED		/* cancel --kill */
+		WHY_ASKED,		/* cancel --kill */
+		WHY_SILENT		/* nor was there an answer */
 	} why;
 };
 struct start {
@@ -805,6 +809,8 @@ struct start {
 	sigset_t	 mask;		/* that we were started with */
 	bool		 foreground;	/* our group, our standard input */
 	bool		 with_job;	/* append the job's args */
+	struct child	**locks;	/* of many jobs, passed on as they */
+	size_t		 nlocks;	/* are; 0: that of the child alone */
 	mode_t		 umask;
 };
 void	 idq_signals(sigset_t *, bool run);
@@ -816,6 +822,11 @@ bool	 idq_child_wait(const struct child *, int *status);
  * else it is the job's fault.
  */
 int	 idq_child_start(struct idq *, struct child *, const struct start *);
+/* The same for many jobs, by name in S, with their FDS: 0, or -1 as above. */
+int	 idq_child_start_many(struct idq *, struct child *,
+	    const struct start *, const int fds[3]);
+/* A file without a name: in memory if LENGTH is small; -1 with errno. */
+int	 idq_nameless(struct idq *, int64_t length);
 /* End it: SIGTERM now, SIGKILL after the grace time. */
 void	 idq_child_end(struct idq *, struct child *, enum why);
 /* Send what is due; the time until the next, or -1. */
@@ -827,6 +838,22 @@ int64_t	 idq_child_tick(struct idq *, struct child *);
 int	 idq_child_ended(struct idq *, struct child *, int status);
 /* Leave the job, after a sync that ended with ERR, which is 0 or errno. */
 int	 idq_child_settle(struct idq *, struct child *, int err);
+
+/* batch.c: many jobs for one command. */
+struct batch {
+	struct child	**of;		/* each with its claimed job */
+	size_t		 n;		/* 0: none */
+	int		 answers;	/* what the command prints, or -1 */
+};
+#define BATCH_INIT	{ .answers = -1 }
+void	 idq_batch_free(struct batch *);
+int	 idq_batch_add(struct batch *, struct child *);	/* -1 with errno */
+/* Start the command as C: 0, or -1 as idq_child_start(). */
+int	 idq_batch_start(struct idq *, struct child *, struct batch *,
+	    const struct idq_work *, const struct start *);
+/* OF has ended: sets status and why of each job's. */
+void	 idq_batch_ended(struct idq *, const struct child *of,
+	    struct batch *);
 
 /* syncer.c: threads that sync files. */
 #define SYNCERS_MAX	16

@@ -23,14 +23,15 @@
 struct slot {
 	struct child	 child;
 	struct served	*from;
+	struct batch	 batch;		/* if it runs for many */
 	enum {
 		FREE,
+		MEMBER,			/* its job is one of such a batch */
 		RUNS,
 		ENDED,			/* but that could not be written yet */
 		WRITTEN,		/* and is to be synced by us */
 		ASKED			/* or is by the syncer */
 	} state;
-	int		 status;
 };
 
 struct worker {
@@ -41,8 +42,9 @@ struct worker {
 	unsigned int	 nslots;
 	struct pollfd	*fds;		/* signals, syncer, then the queues */
 	struct syncer	 syncer;
-	unsigned int	 running;
+	unsigned int	 running;	/* or ended, and that is not written */
 	unsigned int	 unsynced;
+	unsigned int	 batch;		/* jobs for a command; 0: one alone */
 	sigset_t	 old_mask;
 	int		 sigfd;
 	bool		 stopping;
@@ -71,6 +73,17 @@ follows(const struct worker *w)
 	return w->opt->mode == IDQ_FOLLOW;
 }
 
+/* Each job has a descriptor, until its end is synced. */
+static unsigned int
+batch_max(const struct idq_work *opt)
+{
+	size_t max = idq_group_max() / (2 * opt->jobs + 1);
+
+	if (opt->batch == 0 || max == 0)
+		return opt->batch > 0;
+	return opt->batch < max ? opt->batch : (unsigned int)max;
+}
+
 static int
 start_up(struct worker *w, struct idq *q)
 {
@@ -81,8 +94,9 @@ start_up(struct worker *w, struct idq *q)
 	w->sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (w->sigfd == -1)
 		return idq_errno(q, "signalfd");
+	w->batch = batch_max(w->opt);
 	w->nslots = w->opt->jobs + (w->opt->jobs < UNSYNCED_MAX ?
-	    w->opt->jobs : UNSYNCED_MAX);
+	    w->opt->jobs : UNSYNCED_MAX) + 2 * w->opt->jobs * w->batch;
 	w->slots = calloc(w->nslots, sizeof(*w->slots));
 	w->fds = calloc(w->nqueues + 2, sizeof(*w->fds));
 	if (w->slots == NULL || w->fds == NULL)
@@ -156,8 +170,8 @@ settle(struct worker *w, struct slot *s, int err)
 static bool
 ask_syncer(struct worker *w, const struct slot *s)
 {
-	if (w->opt->jobs == 1 || (w->syncer.n == 0 &&
-	    idq_syncer_start(&w->syncer, w->opt->jobs) == -1))
+	if ((w->opt->jobs == 1 && w->batch == 0) || (w->syncer.n == 0 &&
+	    idq_syncer_start(&w->syncer, w->nslots) == -1))
 		return false;
 	w->fds[1].fd = w->syncer.told[0];
 	return idq_syncer_ask(&w->syncer, (unsigned int)(s - w->slots),
@@ -169,7 +183,7 @@ static void
 write_end(struct worker *w, struct slot *s)
 {
 	struct idq *q = s->from->q;
-	int r = idq_child_ended(q, &s->child, s->status);
+	int r = idq_child_ended(q, &s->child, s->child.status);
 
 	if (r == -1) {
 		if (!w->told)
@@ -188,6 +202,23 @@ write_end(struct worker *w, struct slot *s)
 	w->unsynced++;
 }
 
+/* The command in S has ended: so has each of its jobs. */
+static void
+batch_ended(struct worker *w, struct slot *s)
+{
+	struct batch *b = &s->batch;
+
+	idq_batch_ended(s->from->q, &s->child, b);
+	w->running--;
+	for (size_t i = 0; i < b->n; i++) {
+		/* A slot begins with its child. */
+		((struct slot *)(void *)b->of[i])->state = ENDED;
+		w->running++;
+	}
+	idq_batch_free(b);
+	s->state = FREE;
+}
+
 static void
 collect(struct worker *w)
 {
@@ -199,11 +230,17 @@ collect(struct worker *w)
 	for (i = 0; i < w->nslots; i++) {
 		struct slot *s = &w->slots[i];
 
-		if (s->state == RUNS && idq_child_wait(&s->child, &s->status))
+		if (s->state != RUNS ||
+		    !idq_child_wait(&s->child, &s->child.status))
+			continue;
+		if (s->batch.n > 0)
+			batch_ended(w, s);
+		else
 			s->state = ENDED;
-		if (s->state == ENDED)
-			write_end(w, s);
 	}
+	for (i = 0; i < w->nslots; i++)
+		if (w->slots[i].state == ENDED)
+			write_end(w, &w->slots[i]);
 	while (idq_syncer_told(&w->syncer, &i, &err))
 		settle(w, &w->slots[i], err);
 }
@@ -262,7 +299,7 @@ look_asked(struct worker *w, const struct served *from)
 	for (unsigned int i = 0; i < w->nslots; i++) {
 		struct slot *s = &w->slots[i];
 
-		if (s->state == RUNS && s->from == from &&
+		if (s->state == RUNS && s->batch.n == 0 && s->from == from &&
 		    idq_asked(from->q, s->child.job.pub.id) == 2)
 			idq_child_end(from->q, &s->child, WHY_ASKED);
 	}
@@ -349,6 +386,19 @@ start(struct worker *w, struct slot *s)
 	idq_job_close(j);
 }
 
+/* It was not started. */
+static void
+give_back(struct slot *s)
+{
+	struct idq *q = s->from->q;
+
+	if (idq_give_back(q, &s->child.job, 0, false) == -1)
+		idq_notice(q, "%s", q->msg);
+	idq_job_unlock(&s->child.job);
+	idq_job_close(&s->child.job);
+	s->state = FREE;
+}
+
 /* Runs go on; nothing new is started. */
 static void
 close_gate(struct worker *w, struct served *s)
@@ -400,6 +450,62 @@ take_first(struct worker *w, struct slot *slot)
 	return r;
 }
 
+/* The job of FIRST, and others of its queue, into B: 0, or -1 with errno. */
+static int
+gather(struct worker *w, struct slot *first, struct batch *b)
+{
+	struct slot *s = first;
+
+	do {
+		if (idq_batch_add(b, &s->child) == -1) {
+			give_back(s);
+			return -1;
+		}
+		s->state = MEMBER;
+		read_signals(w);
+	} while (!w->stopping && b->n < w->batch &&
+	    (s = free_slot(w)) != NULL && take(w, first->from, s) == 1);
+	return 0;
+}
+
+/* Start a command for the job in FIRST and others, in a slot of its own. */
+static void
+start_batch(struct worker *w, struct slot *first)
+{
+	const struct start how = { .argv = w->opt->argv, .mask = w->old_mask,
+	    .umask = w->opt->umask };
+	struct served *from = first->from;
+	struct idq *q = from->q;
+	struct batch b = BATCH_INIT;
+	struct slot *s = NULL;
+	int r = 0;
+
+	if (gather(w, first, &b) == -1 || (s = free_slot(w)) == NULL) {
+		r = idq_errno(q, "%s", q->path);
+		q->code = EX_TEMPFAIL;
+	}
+	if (r == 0 && !w->stopping &&
+	    (r = idq_batch_start(q, &s->child, &b, w->opt, &how)) == 0) {
+		if (w->opt->timeout != 0)
+			s->child.next = idq_after(idq_ticks(),
+			    w->opt->timeout);
+		s->from = from;
+		s->batch = b;
+		s->state = RUNS;
+		w->running++;
+		return;
+	}
+	if (r == -1 && q->code == EX_TEMPFAIL) {
+		idq_notice(q, "%s: %s", q->path, q->msg);
+		idq_served_rest(from);
+	} else if (r == -1)
+		/* A bad deploy must not use up a queue's attempts. */
+		keep_error(w, q);
+	for (size_t i = 0; i < b.n; i++)
+		give_back((struct slot *)(void *)b.of[i]);
+	idq_batch_free(&b);
+}
+
 static void
 fill_slots(struct worker *w)
 {
@@ -409,7 +515,10 @@ fill_slots(struct worker *w)
 	    !(w->opt->mode == IDQ_ONCE && w->started_one) &&
 	    (s = free_slot(w)) != NULL && take_first(w, s) == 1) {
 		w->started_one = true;
-		start(w, s);
+		if (w->batch > 0)
+			start_batch(w, s);
+		else
+			start(w, s);
 	}
 }
 

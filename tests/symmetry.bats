@@ -9,7 +9,7 @@ load helpers/complete
 
 # Test files that are about a subject and not a verb.
 subjects='backup batch byhand completions examples filters fuzz gate
-    hardening headers incident install manual once output pacing queues readme
+    hardening headers incident install manual many once output pacing queues readme
     recovery security spools symbols symmetry syscalls'
 
 verbs() {
