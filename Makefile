@@ -147,6 +147,10 @@ EXAMPLES = \
 	man/examples/idq-drain@.timer \
 	man/examples/idq-worker@.service
 
+# Scripts that hand jobs over to another engine.
+HANDOVERS = \
+	man/examples/idq-to-postgres
+
 # Programs of their own, each with its main(), linked with libidq.a.
 UNIT_SRCS = \
 	tests/unit/add.c \
@@ -305,6 +309,13 @@ check-rigs:
 	$(MAKE) all unit
 	IDQ="$$(pwd)/$(B)/idq" CC='$(CC)' tests/crash/torture --short $(RIGS)
 
+# Jobs handed over to real servers, which the tests start and kill.
+HANDOVER_DEPS = postgresql-15 postgresql-client
+HANDOVER_TESTS = tests/postgres.bats
+check-handover: deps
+	tests/helpers/deps $(HANDOVER_DEPS)
+	$(MAKE) test TESTS='$(HANDOVER_TESTS)'
+
 # What compilers find out without running it.
 analyze:
 	tests/helpers/deps $(DEPS) $(CLANG_DEPS)
@@ -364,24 +375,28 @@ check-metrics: deps
 install:
 	@test -x $(B)/idq || { echo 'nothing to install: run make' >&2; exit 1; }
 	$(INSTALL) -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1' \
-	    '$(DESTDIR)$(MANDIR)/man5' '$(DESTDIR)$(BASHDIR)' \
-	    '$(DESTDIR)$(ZSHDIR)' '$(DESTDIR)$(FISHDIR)' \
-	    '$(DESTDIR)$(EXAMPLEDIR)'
+	    '$(DESTDIR)$(MANDIR)/man5' '$(DESTDIR)$(MANDIR)/man7' \
+	    '$(DESTDIR)$(BASHDIR)' '$(DESTDIR)$(ZSHDIR)' \
+	    '$(DESTDIR)$(FISHDIR)' '$(DESTDIR)$(EXAMPLEDIR)'
 	$(INSTALL) -m 755 $(B)/idq '$(DESTDIR)$(BINDIR)/idq'
 	$(INSTALL) -m 644 man/idq.1 '$(DESTDIR)$(MANDIR)/man1/idq.1'
 	$(INSTALL) -m 644 man/idq.5 '$(DESTDIR)$(MANDIR)/man5/idq.5'
+	$(INSTALL) -m 644 man/idq-handover.7 \
+	    '$(DESTDIR)$(MANDIR)/man7/idq-handover.7'
 	$(INSTALL) -m 644 completions/idq.bash '$(DESTDIR)$(BASHDIR)/idq'
 	$(INSTALL) -m 644 completions/idq.zsh '$(DESTDIR)$(ZSHDIR)/_idq'
 	$(INSTALL) -m 644 completions/idq.fish '$(DESTDIR)$(FISHDIR)/idq.fish'
 	$(INSTALL) -m 644 $(EXAMPLES) '$(DESTDIR)$(EXAMPLEDIR)'
+	$(INSTALL) -m 755 $(HANDOVERS) '$(DESTDIR)$(EXAMPLEDIR)'
 
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/idq' \
 	    '$(DESTDIR)$(MANDIR)/man1/idq.1' \
 	    '$(DESTDIR)$(MANDIR)/man5/idq.5' \
+	    '$(DESTDIR)$(MANDIR)/man7/idq-handover.7' \
 	    '$(DESTDIR)$(BASHDIR)/idq' '$(DESTDIR)$(ZSHDIR)/_idq' \
 	    '$(DESTDIR)$(FISHDIR)/idq.fish'
-	for f in $(EXAMPLES); do \
+	for f in $(EXAMPLES) $(HANDOVERS); do \
 		rm -f '$(DESTDIR)$(EXAMPLEDIR)'/$${f##*/}; \
 	done
 
@@ -389,6 +404,6 @@ clean:
 	rm -rf build
 
 .PHONY: all always analyze asan bench bench-quick bench-tools bmake check \
-	check-build check-completions check-cron check-headers check-install \
-	check-metrics check-rigs check-symbols check-valgrind clang clean \
-	coverage demo deps gcc install lint test torture uninstall unit
+	check-build check-completions check-cron check-handover check-headers \
+	check-install check-metrics check-rigs check-symbols check-valgrind \
+	clang clean coverage demo deps gcc install lint test torture uninstall unit

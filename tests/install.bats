@@ -37,10 +37,12 @@ installed() {
 644 ./share/doc/idq/examples/idq-ask@.timer
 644 ./share/doc/idq/examples/idq-drain@.service
 644 ./share/doc/idq/examples/idq-drain@.timer
+755 ./share/doc/idq/examples/idq-to-postgres
 644 ./share/doc/idq/examples/idq-worker@.service
 644 ./share/fish/vendor_completions.d/idq.fish
 644 ./share/man/man1/idq.1
 644 ./share/man/man5/idq.5
+644 ./share/man/man7/idq-handover.7
 644 ./share/zsh/site-functions/_idq'
 	[ "$(installed "$to")" = "$(installed "$to" | grep -F "./${prefix#/}/")" ]
 
@@ -67,10 +69,12 @@ installed() {
 644 ./e/idq-ask@.timer
 644 ./e/idq-drain@.service
 644 ./e/idq-drain@.timer
+755 ./e/idq-to-postgres
 644 ./e/idq-worker@.service
 644 ./fish/idq.fish
 644 ./m/man1/idq.1
 644 ./m/man5/idq.5
+644 ./m/man7/idq-handover.7
 644 ./zsh/_idq'
 	run -0 in_top uninstall DESTDIR="$PWD/to" BINDIR=/b MANDIR=/m \
 	    BASHDIR=/bash ZSHDIR=/zsh FISHDIR=/fish EXAMPLEDIR=/e

@@ -92,7 +92,8 @@ reminders() {
 
 @test "manual: the pages lint clean" {
 	need mandoc
-	run -0 mandoc -Tlint -W warning "$page" "${page%1}5"
+	run -0 mandoc -Tlint -W warning "$page" "${page%1}5" \
+	    "${page%.1}-handover.7"
 	[ "$output" = "" ]
 }
 

@@ -1,0 +1,231 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+#
+# The hand-over to PostgreSQL: idq-to-postgres with a real server, which has a
+# data directory and a socket of its own and is no user of the machine's.
+
+load helpers/common
+load helpers/handover
+
+setup() {
+	common_setup
+	# shellcheck disable=SC2012
+	pgbin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
+	[ -x "$pgbin/initdb" ] || skip "PostgreSQL's server is not installed"
+	PATH=$top/man/examples:$pgbin:$PATH
+	[ -e "$BATS_FILE_TMPDIR/pg" ] || make_server
+	pg=$(cat "$BATS_FILE_TMPDIR/pg")
+	export PGHOST=$pg PGUSER=idq PGDATABASE=postgres
+	unset PGSERVICE PGPORT PGOPTIONS
+	server="" relays=""
+}
+
+teardown() {
+	end_relays
+	[ -z "$server" ] || end_server QUIT
+	common_teardown
+}
+
+teardown_file() {
+	[ ! -e "$BATS_FILE_TMPDIR/pg" ] || rm -rf "$(cat "$BATS_FILE_TMPDIR/pg")"
+}
+
+# as_postgres COMMAND...: become it, in a subshell.  PostgreSQL refuses to run as
+# root, and looks at the folder that it is started in.
+as_postgres() {
+	cd /
+	[ "$(id -u)" -ne 0 ] || set -- setpriv --reuid=nobody --regid=nogroup \
+	    --clear-groups -- "$@"
+	exec "$@"
+}
+
+# Once for this file: a folder, short enough for the name of a socket.
+make_server() {
+	local dir
+
+	dir=$(mktemp -d)
+	echo "$dir" >"$BATS_FILE_TMPDIR/pg"
+	[ "$(id -u)" -ne 0 ] || chown nobody: "$dir"
+	(as_postgres "$pgbin/initdb" -D "$dir/data" -A trust -U idq -E UTF8 \
+	    --no-sync >"$BATS_FILE_TMPDIR/initdb" 2>&1 3>&-) || {
+		cat "$BATS_FILE_TMPDIR/initdb"
+		return 1
+	}
+}
+
+# start_server: its pid is $server.
+start_server() {
+	as_postgres "$pgbin/postgres" -D "$pg/data" -k "$pg" \
+	    -c listen_addresses= >>server.log 2>&1 3>&- 4>&- &
+	server=$!
+	wait_for 'psql -XAtc "SELECT 1" | grep -qx 1' || {
+		cat server.log
+		return 1
+	}
+}
+
+# end_server SIGNAL: and the processes that it started.
+end_server() {
+	local pids
+
+	pids=$(pgrep -d " " -P "$server" || :)
+	kill "-$1" "$server"
+	wait "$server" || :
+	wait_for "gone $pids"
+	server=
+}
+
+# The table as the page has it.
+make_table() {
+	psql -Xqc 'DROP TABLE IF EXISTS inbox' 2>/dev/null
+	page_example inbox.sql | psql -Xq -v ON_ERROR_STOP=1
+}
+
+sql() {
+	psql -XqAt -v ON_ERROR_STOP=1 -c "$1"
+}
+
+# hand KEY: what the script does with the payload on standard input.
+hand() {
+	IDQ_KEY=$1 idq-to-postgres
+}
+
+@test "postgres: each job arrives once, whatever is killed meanwhile" {
+	outbox
+	fragile
+	# Nobody is there yet.
+	produce 1 6
+	down idq-to-postgres
+	start_server
+	make_table
+	relays ./fragile idq-to-postgres
+	produce 7 14
+	wait_for '[ "$(wc -l <taken)" -ge 5 ]'
+	# The machine of the engine loses power; the producer does not care.
+	end_server KILL
+	produce 10 24
+	wait_for 'grep -q "psql: error" relay.err'
+	start_server
+	wait "$relays"
+	is "$(sql 'SELECT count(*), count(DISTINCT key) FROM inbox')" '24|24'
+	is "$(sql "SELECT count(*) FROM inbox
+	    WHERE convert_from(payload, 'UTF8') = replace(key, 'job/', 'payload ')")" 24
+	is "$(idq ls -s all | cut -f1 | sort | uniq -c | xargs)" '24 done'
+	was_hard
+}
+
+@test "postgres: without the unique key, jobs would be there more than once" {
+	outbox
+	fragile
+	start_server
+	page_example inbox.sql | sed 's/ PRIMARY KEY//; s/inbox/plain/' |
+	    psql -Xq -v ON_ERROR_STOP=1
+	mkdir bin
+	sed 's/ON CONFLICT.*;/;/; s/inbox/plain/' \
+	    "$top/man/examples/idq-to-postgres" >bin/plain
+	chmod +x bin/plain
+	produce 1 6
+	relay ./fragile bin/plain
+	[ "$(sql 'SELECT count(*) - count(DISTINCT key) FROM plain')" -gt 0 ]
+}
+
+@test "postgres: the exit status says what idq is to do" {
+	# No server; then its state is as it was.
+	run -75 --separate-stderr hand a <<<1
+	is "$output" ''
+	[[ $stderr == 'psql: error: connection to server'* ]]
+	start_server
+	sql 'DROP TABLE IF EXISTS inbox' 2>/dev/null
+	run -1 --separate-stderr hand a <<<1
+	expect 1 '' 'ERROR:  relation "inbox" does not exist at character 13'
+	make_table
+	for _ in 1 2; do
+		run -0 --separate-stderr hand a <<<1
+		expect 0 ''
+	done
+	is "$(sql 'SELECT count(*) FROM inbox')" 1
+	run -100 --separate-stderr hand a <<<2
+	expect 100 '' 'idq-to-postgres: the key is there with another payload'
+	is "$(sql 'SELECT payload FROM inbox')" '\x310a'
+	sql "ALTER TABLE inbox ADD CHECK (length(payload) < 5)"
+	run -100 --separate-stderr hand b <<<12345
+	[[ $stderr == 'ERROR:  new row for relation "inbox" violates check'* ]]
+	PGOPTIONS='-c default_transaction_read_only=on' \
+	    run -75 --separate-stderr hand b <<<1
+	expect 75 '' 'ERROR:  cannot execute INSERT in a read-only transaction'
+	sql 'CREATE ROLE adder LOGIN; GRANT INSERT ON inbox TO adder'
+	PGUSER=adder run -1 --separate-stderr hand b <<<1
+	[[ $stderr == 'ERROR:  permission denied for table inbox' ]]
+	IDQ_KEY=c run -100 --separate-stderr idq-to-postgres 42 <<<1
+	expect 100 '' \
+	    "idq-to-postgres: a job's payload is handed over, it has arguments"
+	# Where the row was taken away by the consumer.
+	sql 'TRUNCATE inbox'
+	run -0 --separate-stderr hand c </dev/null
+	is "$(sql 'SELECT key, length(payload) FROM inbox')" 'c|0'
+}
+
+@test "postgres: any key and any payload arrive as they are, and run nothing" {
+	local key keys n=0
+
+	start_server
+	make_table
+	idq init
+	keys=("'); DROP TABLE inbox; --" "\\'; SELECT 1 \\g touched" ":key :'key'"
+	    '$(touch touched) `touch touched`' 'größer/日本' '\x00 \n %s' '-v x=y')
+	head -c 300000 /dev/urandom >random
+	for key in "${keys[@]}"; do
+		printf '%s\0\\q\n\\! touch touched\n%s' "$key" \
+		    "'; DROP TABLE inbox; --" >"payload.$n"
+		idq add -k "$key" --payload "payload.$((n++))"
+	done
+	idq add -k random --payload random
+	idq work --drain -- idq-to-postgres
+	is "$(idq ls -s all | cut -f1 | sort -u)" 'done'
+	[ ! -e touched ]
+	is "$(sql 'SELECT count(*) FROM inbox')" $((n + 1))
+	for ((n = 0; n < ${#keys[@]}; n++)); do
+		is "$(psql -XqAt -v key="${keys[n]}" <<<"SELECT
+		    encode(sha256(payload), 'hex') FROM inbox
+		    WHERE key = :'key'")" \
+		    "$(sha256sum <"payload.$n" | cut -c1-64)"
+	done
+	is "$(sql "SELECT encode(sha256(payload), 'hex') FROM inbox
+	    WHERE key = 'random'")" "$(sha256sum <random | cut -c1-64)"
+}
+
+@test "postgres: a payload that is cut off on the way is not handed over" {
+	start_server
+	make_table
+	mkdir bin
+	printf '#!/bin/sh\nprintf aGFsZi\nkill -KILL $$\n' >bin/base64
+	chmod +x bin/base64
+	PATH=$PWD/bin:$PATH run -1 --separate-stderr hand a <<<'half of it'
+	is "$(sql 'SELECT count(*) FROM inbox')" 0
+}
+
+@test "postgres: the page's queue and crontab work, and wait for the server" {
+	local line
+
+	run -0 --separate-stderr sh -ec "$(page_example handover.sh)"
+	expect 0 ''
+	idq add -q inbox -k a
+	mapfile -t lines < <(page_example handover.crontab)
+	is "${#lines[@]}" 2
+	line=$(cut -d' ' -f6- <<<"${lines[0]}")
+	run -2 --separate-stderr sh -c "$line"
+	expect 2 ''
+	is "$(state_of a inbox)" new
+	start_server
+	make_table
+	run -0 --separate-stderr sh -c "$line"
+	expect 0 ''
+	is "$(state_of a inbox)" 'done'
+	run -0 --separate-stderr sh -c "${lines[1]#* }"
+	expect 0 ''
+}
+
+@test "postgres: the script says the same of the table as the page" {
+	is "$(sed -n '/CREATE TABLE/,/);/s/^#.//p' \
+	    "$top/man/examples/idq-to-postgres")" "$(page_example inbox.sql)"
+}
