@@ -103,14 +103,14 @@ hand() {
 	wait_for '[ "$(wc -l <taken)" -ge 5 ]'
 	# The machine of the engine loses power; the producer does not care.
 	end_server KILL
-	produce 10 24
+	produce 10 20
 	wait_for 'grep -q "psql: error" relay.err'
 	start_server
 	wait "$relays"
-	is "$(sql 'SELECT count(*), count(DISTINCT key) FROM inbox')" '24|24'
+	is "$(sql 'SELECT count(*), count(DISTINCT key) FROM inbox')" '20|20'
 	is "$(sql "SELECT count(*) FROM inbox
-	    WHERE convert_from(payload, 'UTF8') = replace(key, 'job/', 'payload ')")" 24
-	is "$(idq ls -s all | cut -f1 | sort | uniq -c | xargs)" '24 done'
+	    WHERE convert_from(payload, 'UTF8') = replace(key, 'job/', 'payload ')")" 20
+	is "$(idq ls -s all | cut -f1 | sort | uniq -c | xargs)" '20 done'
 	was_hard
 }
 
