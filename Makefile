@@ -150,6 +150,7 @@ EXAMPLES = \
 # Scripts that hand jobs over to another engine.
 HANDOVERS = \
 	man/examples/idq-to-http \
+	man/examples/idq-to-nats \
 	man/examples/idq-to-postgres
 
 # Programs of their own, each with its main(), linked with libidq.a.
@@ -311,8 +312,8 @@ check-rigs:
 	IDQ="$$(pwd)/$(B)/idq" CC='$(CC)' tests/crash/torture --short $(RIGS)
 
 # Jobs handed over to real servers, which the tests start and kill.
-HANDOVER_DEPS = postgresql-15 postgresql-client curl python3
-HANDOVER_TESTS = tests/postgres.bats tests/http.bats
+HANDOVER_DEPS = postgresql-15 postgresql-client curl nats-server python3
+HANDOVER_TESTS = tests/postgres.bats tests/http.bats tests/nats.bats
 check-handover: deps
 	tests/helpers/deps $(HANDOVER_DEPS)
 	$(MAKE) test TESTS='$(HANDOVER_TESTS)'

@@ -8,7 +8,7 @@ load helpers/handover
 
 setup() {
 	common_setup
-	PATH=$top/man/examples:$PATH
+	scripts
 	need curl python3
 	mkdir service
 	export CURL_HOME=$PWD no_proxy='*'

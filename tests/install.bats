@@ -38,6 +38,7 @@ installed() {
 644 ./share/doc/idq/examples/idq-drain@.service
 644 ./share/doc/idq/examples/idq-drain@.timer
 755 ./share/doc/idq/examples/idq-to-http
+755 ./share/doc/idq/examples/idq-to-nats
 755 ./share/doc/idq/examples/idq-to-postgres
 644 ./share/doc/idq/examples/idq-worker@.service
 644 ./share/fish/vendor_completions.d/idq.fish
@@ -71,6 +72,7 @@ installed() {
 644 ./e/idq-drain@.service
 644 ./e/idq-drain@.timer
 755 ./e/idq-to-http
+755 ./e/idq-to-nats
 755 ./e/idq-to-postgres
 644 ./e/idq-worker@.service
 644 ./fish/idq.fish

@@ -12,7 +12,8 @@ setup() {
 	# shellcheck disable=SC2012
 	pgbin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
 	[ -x "$pgbin/initdb" ] || skip "PostgreSQL's server is not installed"
-	PATH=$top/man/examples:$pgbin:$PATH
+	scripts
+	PATH=$pgbin:$PATH
 	[ -e "$BATS_FILE_TMPDIR/pg" ] || make_server
 	pg=$(cat "$BATS_FILE_TMPDIR/pg")
 	export PGHOST=$pg PGUSER=idq PGDATABASE=postgres
@@ -216,6 +217,11 @@ hand() {
 	run -2 --separate-stderr sh -c "$line"
 	expect 2 ''
 	is "$(state_of a inbox)" new
+	# A relay without that look tries it, and the log tells.
+	run -0 sh -c "${line#*&& }"
+	run -0 --separate-stderr sh -c "$(page_example later.sh)"
+	expect 0 $'1\tlater'
+	idq retry -q inbox a
 	start_server
 	make_table
 	run -0 --separate-stderr sh -c "$line"

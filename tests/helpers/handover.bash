@@ -3,6 +3,13 @@
 #
 # What the tests of the hand-over share: a producer, and relays that are killed.
 
+# scripts: find them, and the system's python3 before others, which may be slow.
+scripts() {
+	# $IDQ and $top are set by common.bash.
+	# shellcheck disable=SC2154
+	PATH=${IDQ%/*}:$top/man/examples:/usr/bin:$PATH
+}
+
 # outbox: a queue whose relay is tried again at once, and often.
 outbox() {
 	idq init
