@@ -55,23 +55,23 @@ hand() {
 	fragile
 	start_service
 	kill_service
-	produce 1 6
+	produce 1 4
 	down idq-to-http "$url/inbox"
 	start_service
 	relays ./fragile idq-to-http "$url/inbox"
-	produce 7 14
+	produce 5 10
 	wait_for '[ "$(wc -l <taken)" -ge 5 ]'
 	kill_service
-	produce 10 20
+	produce 8 16
 	wait_for 'grep -q "^curl:" relay.err'
 	start_service
 	wait "$relays"
-	for n in $(seq 20); do
+	for n in $(seq 16); do
 		printf '%s\t%s\n' "$(hash_of "job/$n")" \
 		    "$(printf 'payload %d' "$n" | hex)"
 	done | sort >expected
 	sort service/stored | diff expected -
-	is "$(idq ls -s all | cut -f1 | sort | uniq -c | xargs)" '20 done'
+	is "$(idq ls -s all | cut -f1 | sort | uniq -c | xargs)" '16 done'
 	was_hard
 }
 
@@ -79,7 +79,7 @@ hand() {
 	outbox
 	fragile
 	start_service
-	produce 1 6
+	produce 1 4
 	relay ./fragile idq-to-http "$url/plain"
 	sort service/stored | uniq -d | grep -q .
 }

@@ -9,6 +9,7 @@ load helpers/handover
 setup() {
 	common_setup
 	scripts
+	PATH+=:/usr/sbin
 	need nats-server python3
 	server="" relays=""
 	export IDQ_ID=00000000000000a1 IDQ_HASH=00
@@ -74,22 +75,22 @@ hand() {
 	start_server
 	js make JOBS 'jobs.>' 600
 	kill_server
-	produce 1 6
+	produce 1 4
 	down idq-to-nats jobs.a
 	start_server
 	relays ./fragile idq-to-nats jobs.a
-	produce 7 14
+	produce 5 10
 	wait_for '[ "$(wc -l <taken)" -ge 5 ]'
 	kill_server
-	produce 10 20
+	produce 8 16
 	wait_for 'grep -q "idq-to-nats: .*refused" relay.err'
 	start_server
 	wait "$relays"
 	js list JOBS >stored
-	is "$(cut -f2 stored | sort)" "$(payloads 20)"
+	is "$(cut -f2 stored | sort)" "$(payloads 16)"
 	is "$(cut -f1 stored | sort)" \
-	    "$(for n in $(seq 20); do id_of "job/$n"; done | sort)"
-	is "$(idq ls -s all | cut -f1 | sort | uniq -c | xargs)" '20 done'
+	    "$(for n in $(seq 16); do id_of "job/$n"; done | sort)"
+	is "$(idq ls -s all | cut -f1 | sort | uniq -c | xargs)" '16 done'
 	was_hard
 }
 
@@ -161,6 +162,20 @@ hand() {
 	kill_server
 	run -75 --separate-stderr hand a <<<1
 	expect 75 '' 'idq-to-nats: [Errno 111] Connection refused'
+}
+
+@test "nats: only the answer of a stream counts" {
+	local text
+
+	start_server
+	for text in '+OK' '{}' '[]' '7' '{"stream":"JOBS"}'; do
+		rm -f spawn.out
+		spawn python3 "$top/tests/helpers/jetstream.py" "$port" talk \
+		    talk "$text"
+		wait_for 'grep -q PONG spawn.out'
+		run -1 --separate-stderr hand a talk <<<1
+		expect 1 '' 'idq-to-nats: the answer is none of a stream'
+	done
 }
 
 @test "nats: a server that wants a name and a password gets them" {

@@ -95,23 +95,23 @@ hand() {
 	outbox
 	fragile
 	# Nobody is there yet.
-	produce 1 6
+	produce 1 4
 	down idq-to-postgres
 	start_server
 	make_table
 	relays ./fragile idq-to-postgres
-	produce 7 14
+	produce 5 10
 	wait_for '[ "$(wc -l <taken)" -ge 5 ]'
 	# The machine of the engine loses power; the producer does not care.
 	end_server KILL
-	produce 10 20
+	produce 8 16
 	wait_for 'grep -q "psql: error" relay.err'
 	start_server
 	wait "$relays"
-	is "$(sql 'SELECT count(*), count(DISTINCT key) FROM inbox')" '20|20'
+	is "$(sql 'SELECT count(*), count(DISTINCT key) FROM inbox')" '16|16'
 	is "$(sql "SELECT count(*) FROM inbox
-	    WHERE convert_from(payload, 'UTF8') = replace(key, 'job/', 'payload ')")" 20
-	is "$(idq ls -s all | cut -f1 | sort | uniq -c | xargs)" '20 done'
+	    WHERE convert_from(payload, 'UTF8') = replace(key, 'job/', 'payload ')")" 16
+	is "$(idq ls -s all | cut -f1 | sort | uniq -c | xargs)" '16 done'
 	was_hard
 }
 
@@ -125,7 +125,7 @@ hand() {
 	sed 's/ON CONFLICT.*;/;/; s/inbox/plain/' \
 	    "$top/man/examples/idq-to-postgres" >bin/plain
 	chmod +x bin/plain
-	produce 1 6
+	produce 1 4
 	relay ./fragile bin/plain
 	[ "$(sql 'SELECT count(*) - count(DISTINCT key) FROM plain')" -gt 0 ]
 }

@@ -49,7 +49,7 @@ fragile() {
 # relay COMMAND...: one relay after the other, until all is handed over.  How
 # many of them were killed is the number of lines in `killed'.
 relay() {
-	local end=$((SECONDS + 20)) status
+	local end=$((SECONDS + 60)) status
 
 	: >>killed
 	while [ ! -e stop ] && [ -n "$(idq ls -s unfinished)" ]; do

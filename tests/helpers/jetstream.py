@@ -4,6 +4,7 @@
 that knows ids for so long, with more in its config.
 jetstream.py PORT list STREAM: id TAB payload in hexadecimal of each message.
 jetstream.py PORT send SUBJECT ID PAYLOAD: publish it; print the stream's answer.
+jetstream.py PORT talk SUBJECT TEXT: answer one message as no stream does.
 """
 
 import base64
@@ -44,6 +45,14 @@ if what == "make":
         storage="file", retention="limits", num_replicas=1,
         duplicate_window=int(float(sys.argv[5]) * 1e9),
         **{key: json.loads(value) for key, value in more.items()})
+elif what == "talk":
+    stream.write(b"SUB %s 2\r\nPING\r\n" % name.encode())
+    stream.flush()
+    while (words := stream.readline().split())[0] != b"HMSG":
+        print(words[0].decode(), flush=True)
+    stream.write(b"PUB %s %d\r\n%s\r\n" % (
+        words[3], len(sys.argv[4]), sys.argv[4].encode()))
+    stream.flush()
 elif what == "list":
     state = api("STREAM.INFO." + name)["state"]
     for seq in range(state["first_seq"], state["last_seq"] + 1):
