@@ -235,3 +235,18 @@ hand() {
 	is "$(sed -n '/CREATE TABLE/,/);/s/^#.//p' \
 	    "$top/man/examples/idq-to-postgres")" "$(page_example inbox.sql)"
 }
+
+@test "postgres: systemd accepts what the page puts into the unit" {
+	need systemd-analyze
+	mkdir idq-drain@inbox.service.d
+	page_example handover.conf >idq-drain@inbox.service.d/handover.conf
+	cp "$top/man/examples/idq-drain@.service" idq-drain@inbox.service
+	run -0 env SYSTEMD_UNIT_PATH="$PWD:" systemd-analyze verify --man=no \
+	    ./idq-drain@inbox.service
+	is "$output" ''
+	# It did look there.
+	sed -i 's/=.*pg_isready/=\/no\/such/' idq-drain@inbox.service.d/handover.conf
+	run env SYSTEMD_UNIT_PATH="$PWD:" systemd-analyze verify --man=no \
+	    ./idq-drain@inbox.service
+	[[ $output == *"/no/such is not executable"* ]]
+}
