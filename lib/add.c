@@ -458,7 +458,10 @@ hand_over(struct idq *q, struct adding *a, struct job *j)
 	/* A command that writes to its copy must not reach the header. */
 	if (fcntl(j->fd, F_SETFL, O_APPEND) == -1)
 		return idq_errno(q, "%s/%s", q->path, j->pub.path);
-	return idq_job_load(q, j, a->file.pub.hash);
+	if (idq_job_load(q, j, a->file.pub.hash) == -1)
+		return -1;
+	/* A line would cut off what was read back as damaged. */
+	return j->whole ? 0 : idq_not_whole(q, j);
 }
 
 int

@@ -459,7 +459,14 @@ idq_job_load(struct idq *q, struct job *j, const char *hash)
 	j->sized = false;
 	if ((buf = read_head(q, j, &len, &body)) == NULL)
 		return -1;
+	errno = 0;
 	j->whole = load_head(j, buf, len, body, hash);
+	/* What could not be kept in memory is not for that damaged. */
+	if (!j->whole && errno == ENOMEM) {
+		free(buf);
+		errno = ENOMEM;
+		return idq_errno(q, "%s/%s", q->path, path);
+	}
 	free(buf);
 	return j->whole ? idq_trail_load(q, j) : 0;
 }

@@ -1,144 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Each system call of the library that can fail does so once, and then nothing
- * is lost: this program's own openat() and so on come before those of libc.
- * That is each fifth call, or all with the argument `all'.
+ * is lost.  That is each fifth call, or all with the argument `all'.
  */
-#include <sys/file.h>
-#include <sys/random.h>
-
-#include <dlfcn.h>
-#include <stdarg.h>
-
 #include "check.h"
+#include "fail.h"
 #include "spool.h"
-
-/* The call that fails, counted from 1; 0: none. */
-static int fail_at, calls;
-static const char *failed_in;
-static bool quick;		/* the queue has been made */
-
-/* One of the 256 folders of keys/ without a key of ours: they take the time. */
-static bool
-is_unused(const char *path)
-{
-	static const char *const used[] = { "ca", "3e", "2e", "18", "3f",
-	    "11", "2d", "a1", "1d" };
-
-	if (strncmp(path, "keys/", 5) != 0 || strlen(path) != 7)
-		return false;
-	for (size_t i = 0; i < NITEMS(used); i++)
-		if (strcmp(path + 5, used[i]) == 0)
-			return false;
-	return true;
-}
-
-/* Not static: for some compilers read(2) and pread(2) are inline. */
-bool	 fails(const char *);
-
-bool
-fails(const char *name)
-{
-	static const int errors[] = { EIO, ENOSPC, EMFILE, EACCES };
-
-	if (fail_at == 0 || ++calls != fail_at)
-		return false;
-	failed_in = name;
-	errno = errors[(size_t)calls % NITEMS(errors)];
-	return true;
-}
-
-/* Names of libc, with parameters of our own. */
-/* NOLINTBEGIN */
-
-/* TYPE NAME(PARAMETERS), which hands ARGS on unless it fails with BAD. */
-/* It takes types for products. */
-/* clang-format off */
-#define CALL(type, name, bad, parameters, args)				\
-	type	 name parameters;					\
-	type								\
-	name parameters							\
-	{								\
-		static type (*real) parameters;				\
-									\
-		if (real == NULL)					\
-			*(void **)&real = dlsym(RTLD_NEXT, #name);	\
-		return fails(#name) ? (bad) : real args;		\
-	}
-
-CALL(int, linkat, -1, (int a, const char *b, int c, const char *d, int e),
-    (a, b, c, d, e))
-CALL(int, renameat, -1, (int a, const char *b, int c, const char *d),
-    (a, b, c, d))
-CALL(int, unlinkat, -1, (int a, const char *b, int c), (a, b, c))
-CALL(int, fsync, -1, (int a), (a))
-CALL(int, ftruncate, -1, (int a, off_t b), (a, b))
-CALL(int, fstat, -1, (int a, struct stat *b), (a, b))
-CALL(int, fstatat, -1, (int a, const char *b, struct stat *c, int d),
-    (a, b, c, d))
-CALL(int, flock, -1, (int a, int b), (a, b))
-CALL(ssize_t, pread, -1, (int a, void *b, size_t c, off_t d), (a, b, c, d))
-CALL(ssize_t, read, -1, (int a, void *b, size_t c), (a, b, c))
-CALL(ssize_t, write, -1, (int a, const void *b, size_t c), (a, b, c))
-CALL(ssize_t, getrandom, -1, (void *a, size_t b, unsigned int c), (a, b, c))
-CALL(DIR *, fdopendir, NULL, (int a), (a))
-CALL(struct dirent *, readdir, NULL, (DIR *a), (a))
-CALL(int, faccessat, -1, (int a, const char *b, int c, int d), (a, b, c, d))
-/* clang-format on */
-
-int
-mkdirat(int dir, const char *path, mode_t mode)
-{
-	static int (*real)(int, const char *, mode_t);
-
-	if (real == NULL)
-		*(void **)&real = dlsym(RTLD_NEXT, "mkdirat");
-	if (quick && is_unused(path)) {
-		errno = EEXIST;
-		return -1;
-	}
-	return fails("mkdirat") ? -1 : real(dir, path, mode);
-}
-
-int	 openat(int, const char *, int, ...);
-
-int
-openat(int dir, const char *path, int flags, ...)
-{
-	static int (*real)(int, const char *, int, ...);
-	va_list ap;
-	mode_t mode = 0;
-
-	if (real == NULL)
-		*(void **)&real = dlsym(RTLD_NEXT, "openat");
-	if (quick && is_unused(path)) {
-		errno = ENOENT;
-		return -1;
-	}
-	if (flags & O_CREAT) {
-		va_start(ap, flags);
-		mode = va_arg(ap, mode_t);
-		va_end(ap);
-	}
-	return fails("openat") ? -1 : real(dir, path, flags, mode);
-}
-
-/*
- * Memory: of the library alone, since a C library that has none may abort.
- * The sanitizers have their own.
- */
-#ifndef __SANITIZE_ADDRESS__
-/* clang-format off */
-CALL(void *, reallocarray, NULL, (void *a, size_t b, size_t c), (a, b, c))
-CALL(char *, strdup, NULL, (const char *a), (a))
-CALL(char *, strndup, NULL, (const char *a, size_t b), (a, b))
-/* clang-format on */
-#endif
-/* NOLINTEND */
 
 static struct idq *q;
 static char token[IDQ_TOKEN_LEN + 1];
 static char queue_dir[sizeof(spool_dir) + 8];
+static int long_payload;	/* a file, of 100,000 bytes */
 
 static int
 add_key(const char *key, const char *group, int64_t due)
@@ -215,6 +87,51 @@ done_job(void)
 	add_key("b", "g", 0);
 	claimed_job();
 	idq_ack(q, token);
+}
+
+/* One that prints something, and one with a payload to be read from a file. */
+static void
+own_jobs(void)
+{
+	static char sh[] = "sh", opt_c[] = "-c",
+	    script[] = "echo '# out'; echo '# err' >&2; exit 3";
+	static char *args[] = { sh, opt_c, script };
+	struct idq_add a = { .key = "c", .keylen = 1, .fd = -1,
+	    .args = args, .nargs = NITEMS(args) };
+	struct idq_add b = { .key = "d", .keylen = 1, .fd = long_payload,
+	    .args = args, .nargs = 1 };
+	struct idq_added r;
+
+	idq_add(q, &a, &r);
+	lseek(long_payload, 0, SEEK_SET);
+	idq_add(q, &b, &r);
+	q->cfg[CFG_OUTPUT] = OUTPUT_KEEP;
+	q->cfg[CFG_ATTEMPTS] = 2;
+}
+
+/* Due an hour ago, and the gate is closed for such. */
+static void
+old_job(void)
+{
+	add_key("a", "g", idq_now() - IDQ_HOUR);
+	q->cfg[CFG_GATE_AGE] = IDQ_MINUTE;
+}
+
+/* Others can put things into the queue. */
+static void
+careful_job(void)
+{
+	claimed_job();
+	add_key("b", "g", 0);
+	q->careful = true;
+}
+
+static int run(const char *command);
+
+static void
+run_failed(void)
+{
+	run("false");
 }
 
 static void
@@ -368,6 +285,88 @@ op_renew(void)
 	return idq_renew(q, token, IDQ_HOUR);
 }
 
+/* Each of these gets a command, or NULL. */
+static int
+work(const char *command, int mode, bool single, int64_t rate)
+{
+	char *argv[] = { (char *)(uintptr_t)command, NULL };
+	const struct idq_work w = { .argv = command != NULL ? argv : NULL,
+	    .jobs = 2, .mode = mode, .single = single, .rate = rate };
+
+	return idq_work(&q, 1, &w);
+}
+
+static int
+op_work(void)
+{
+	return work("true", IDQ_DRAIN, false, 0);
+}
+
+static int
+op_work_own(void)
+{
+	return work(NULL, IDQ_DRAIN, false, 0);
+}
+
+static int
+op_work_gone(void)
+{
+	return work("/none/such", IDQ_DRAIN, false, 0);
+}
+
+static int
+op_work_rate(void)
+{
+	int64_t rate;
+
+	if (idq_rate_parse("100/1s", &rate) == -1)
+		return -1;
+	return work("true", IDQ_DRAIN, true, rate);
+}
+
+/* Until there is nothing to do. */
+static int
+op_follow(void)
+{
+	int r;
+
+	end_when_idle = SIGTERM;
+	r = work("true", IDQ_FOLLOW, false, 0);
+	end_when_idle = 0;
+	return r;
+}
+
+static int
+run(const char *command)
+{
+	struct idq_add a = { .key = "a", .keylen = 1, .fd = -1 };
+	char *argv[] = { (char *)(uintptr_t)command, NULL };
+	int r, status;
+	char *note;
+
+	r = idq_run(q, &a, argv, 022, &status, &note);
+	free(note);
+	return r == 0 && status != 0 ? 1 : r;
+}
+
+static int
+op_run(void)
+{
+	return run("true");
+}
+
+static int
+op_run_gone(void)
+{
+	return run("/none/such");
+}
+
+static int
+op_share(void)
+{
+	return idq_share(q, getegid());
+}
+
 static int
 op_cancel(void)
 {
@@ -432,6 +431,78 @@ op_config(void)
 }
 
 static int
+op_spool(void)
+{
+	const char *why;
+	char *path, **names;
+	int r = 0;
+
+	if ((path = idq_queue_path("queue", &why)) == NULL)
+		r = -1;
+	free(path);
+	if ((names = idq_spool_queues(&why)) == NULL)
+		r = -1;
+	idq_names_free(names);
+	return r;
+}
+
+static void
+look_line(void *arg, const char *line)
+{
+	(void)arg;
+	(void)line;
+}
+
+static void
+look_time(void *arg, int64_t t)
+{
+	(void)arg;
+	(void)t;
+}
+
+/* Everything that a job has. */
+static int
+op_show(void)
+{
+	struct idq_job *j;
+	uint64_t n;
+	int64_t last;
+	int r = idq_find(q, "a", 0, &j), fd;
+
+	if (r == 1) {
+		r = idq_dups(q, j, &n, &last);
+		r |= idq_dups_each(q, j, look_time, NULL);
+		r |= idq_trail(q, j, look_line, NULL);
+		if ((fd = idq_payload(q, j)) != -1)
+			close(fd);
+		if (idq_output(q, j, 0, &fd) == 1)
+			close(fd);
+		idq_command_pid(q, j);
+	}
+	idq_job_free(j);
+	return r < 0 ? -1 : 0;
+}
+
+/* What waits for others. */
+static int
+op_watch(void)
+{
+	struct idq_watch *w = idq_watch_new(q);
+	struct idq_follow *f;
+	int r = idq_follow_open(q, 0, &f), ms;
+
+	if (w != NULL)
+		idq_watch_wait(w, IDQ_SECOND);
+	idq_watch_free(w);
+	for (int i = 0; r == 0 && i < 2; i++)
+		r = idq_follow_read(f, look_event, NULL);
+	if (r == 0)
+		idq_follow_fd(f, &ms);
+	idq_follow_close(f);
+	return r;
+}
+
+static int
 op_look(void)
 {
 	struct idq_activity act;
@@ -456,13 +527,23 @@ op_look(void)
  * The queue is made once, and emptied of what it had.
  */
 
-static int
-remove_job(const char *path, const struct stat *st, int type,
-    struct FTW *ftw)
+static void
+empty_dir(int at, const char *path)
 {
-	(void)st;
-	(void)ftw;
-	return type != FTW_DP ? unlink(path) : 0;
+	int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd != -1 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+
+	if (d == NULL)
+		err(1, "%s", path);
+	while ((e = idq_readdir(d)) != NULL) {
+		if (e->d_type == DT_DIR)
+			empty_dir(fd, e->d_name);
+		if (unlinkat(fd, e->d_name, e->d_type == DT_DIR ?
+		    AT_REMOVEDIR : 0) == -1)
+			err(1, "%s/%s", path, e->d_name);
+	}
+	closedir(d);
 }
 
 static void
@@ -473,13 +554,11 @@ empty(void)
 	    "turn", "groups", "out", "log", "asked", "run" };
 	static const char *const keys[] = { "a", "b", "c", "d", "e", "new",
 	    "x", "y", "later" };
-	char hash[HASH_SIZE], path[sizeof(queue_dir) + PATH_SIZE];
+	char hash[HASH_SIZE], path[PATH_SIZE];
 
-	for (size_t i = 0; i < NITEMS(dirs); i++) {
-		snprintf(path, sizeof(path), "%s/%s", queue_dir, dirs[i]);
-		if (nftw(path, remove_job, 16, FTW_DEPTH | FTW_PHYS) != 0)
-			err(1, "%s", path);
-	}
+	skipped = 0;
+	for (size_t i = 0; i < NITEMS(dirs); i++)
+		empty_dir(q->fd, dirs[i]);
 	for (size_t i = 0; i < NITEMS(keys); i++) {
 		idq_key_hash(keys[i], strlen(keys[i]), hash);
 		idq_key_path(hash, path);
@@ -488,6 +567,10 @@ empty(void)
 	unlinkat(q->fd, "config", 0);
 	unlinkat(q->fd, "paused", 0);
 	idq_config_load(q);
+	q->careful = false;
+	q->dmode = 0700;
+	q->fmode = 0600;
+	fchmod(q->fd, q->dmode);
 	q->cfg[CFG_SYNC] = SYNC_FULL;
 	q->cfg[CFG_BACKOFF] = 0;
 }
@@ -503,6 +586,24 @@ is_there(const char *key)
 	return r == 1;
 }
 
+/* -1: there is no such job. */
+static int
+state_of(const char *key)
+{
+	struct idq_job *j;
+	int state = idq_find(q, key, 0, &j) == 1 ? (int)j->state : -1;
+
+	idq_job_free(j);
+	return state;
+}
+
+/* What cannot be locked is left to somebody else. */
+static bool
+is_left(void)
+{
+	return strcmp(failed_in, "flock") == 0;
+}
+
 /*
  * After the failure: mended once, nothing more is found; what was acknowledged
  * is there, but for a job that was to be replaced; and there is a reason if
@@ -515,8 +616,9 @@ stands(const char *name, int r, bool had_a)
 	bool good;
 
 	good = CHECK(r != -1 || *idq_errmsg(q) != '\0' ||
-	    strcmp(name, "open") == 0 || strcmp(name, "init") == 0);
-	q->sync_failed = false;
+	    strcmp(name, "open") == 0 || strcmp(name, "init") == 0 ||
+	    strcmp(name, "spool") == 0);
+	q->sync_failed = q->careful = false;
 	good &= CHECK_INT(idq_fsck(q, &f), 0);
 	good &= CHECK_INT(idq_fsck(q, &f), 0);
 	good &= CHECK_INT(f.fixed, 0);
@@ -525,6 +627,9 @@ stands(const char *name, int r, bool had_a)
 		good &= CHECK(is_there("a"));
 	if (r == 0 && strcmp(name, "add") == 0)
 		good &= CHECK(is_there("new"));
+	if (r == 0 && !is_left() &&
+	    (strcmp(name, "work") == 0 || strcmp(name, "run") == 0))
+		good &= CHECK_INT(state_of("a"), IDQ_DONE);
 	if (r == 0 && strcmp(name, "add group") == 0)
 		good &= CHECK(is_there("x") && is_there("y"));
 	good &= CHECK_INT(op_add_again(), 0);
@@ -594,6 +699,25 @@ static const struct {
 	{ "config", parked_jobs, op_config },
 	{ "look", mixed_up, op_look },
 	{ "look", parked_jobs, op_look },
+	{ "claim", careful_job, op_claim },
+	{ "ack", careful_job, op_ack },
+	{ "add", careful_job, op_add },
+	{ "work", one_job, op_work },
+	{ "follow", parked_jobs, op_follow },
+	{ "work own", own_jobs, op_work_own },
+	{ "work none", one_job, op_work_own },
+	{ "work gone", one_job, op_work_gone },
+	{ "work old", old_job, op_work },
+	{ "work", one_job, op_work_rate },
+	{ "work dead", dead_job, op_work },
+	{ "run", no_jobs, op_run },
+	{ "run gone", no_jobs, op_run_gone },
+	{ "run", run_failed, op_run },
+	{ "run other", one_job, op_run },
+	{ "share", done_job, op_share },
+	{ "show", done_job, op_show },
+	{ "watch", done_job, op_watch },
+	{ "spool", no_jobs, op_spool },
 };
 
 static void
@@ -605,6 +729,43 @@ faults(void)
 	printf("# %d calls failed\n", points);
 }
 
+static void
+make_payload(void)
+{
+	if ((long_payload = memfd_create("payload", MFD_CLOEXEC)) == -1 ||
+	    ftruncate(long_payload, 100000) == -1)
+		err(1, "payload");
+}
+
+/* Without memory a file is no damaged one, which some would remove. */
+static void
+short_memory(void)
+{
+	static char one[] = "1", two[] = "2";
+	struct idq_add a = { .key = "a", .keylen = 1, .fd = -1, .group = "g",
+	    .args = (char *[]){ one, two }, .nargs = 2 };
+	struct idq_added r;
+	struct job j;
+	int i, opened;
+
+	empty();
+	if (!CHECK_INT(idq_add(q, &a, &r), 0))
+		return;
+	for (i = 1;; i++) {
+		failed_in = NULL;
+		calls = 0;
+		fail_at = i;
+		opened = idq_key_open(q, r.hash, &j);
+		fail_at = 0;
+		CHECK(opened == -1 || j.whole);
+		if (opened == 1)
+			idq_job_close(&j);
+		if (failed_in == NULL)
+			break;
+	}
+	CHECK(i > 3);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -612,8 +773,12 @@ main(int argc, char **argv)
 		every = 1;
 	q = spool_make();
 	strlcpy(queue_dir, q->path, sizeof(queue_dir));
+	setenv("IDQ_SPOOL", spool_dir, 1);
+	make_payload();
 	quick = true;
 	check_run("faults: each call that fails loses nothing", faults);
+	check_run("faults: a job is not damaged for want of memory",
+	    short_memory);
 	quick = false;
 	spool_remove(q);
 	return check_done();
