@@ -286,12 +286,6 @@ idq_config_duration(const struct idq *q, const char *name)
 	return q->cfg[i];
 }
 
-int64_t
-idq_config_rate(const struct idq *q)
-{
-	return q->cfg[CFG_RATE];
-}
-
 /* As idq_write_small(), in the top directory; a member cannot write to it. */
 static int
 replace(struct idq *q, const char *text)

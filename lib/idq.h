@@ -168,8 +168,6 @@ const char *idq_config_get(const struct idq *, const char *name,
 bool	 idq_config_is_set(const struct idq *, const char *name);
 /* Of a duration: 0 for none, IDQ_FOREVER; -1: not the name of one. */
 int64_t	 idq_config_duration(const struct idq *, const char *name);
-/* The queue's rate, as idq_rate_parse() gives it; 0: none. */
-int64_t	 idq_config_rate(const struct idq *);
 /* EX_USAGE (64): no such name or a bad value.  Durable on return. */
 int	 idq_config_set(struct idq *, const char *name, const char *value);
 
