@@ -313,14 +313,14 @@ gaps() {
 	for i in 1 2 3; do
 		idq add -k "$i" -g "$i"
 	done
+	begin=$(date +%s%3N)
 	# shellcheck disable=SC2016 # for the inner shell
 	run -0 --separate-stderr timeout 20 idq work --drain -j 4 --rate 2/1s -- \
 	    sh -c 'date +%s%3N >>starts'
 	expect 0 ''
-	is "$(wc -l <starts)" 3
-	for ms in $(gaps starts); do
-		[ "$ms" -ge 480 ]
-	done
+	# From the beginning: a shell may be late, and the next one not.
+	is "$(sort -n starts | awk -v t="$begin" \
+	    '$1 - t >= 500 * (NR - 1) { n++ } END { print n, NR }')" '3 3'
 }
 
 @test "pacing: config rate counts for claims and workers together" {
@@ -362,7 +362,8 @@ gaps() {
 	ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 \
 	    strace -o trace -e trace=openat idq claim >token
 	is "$(idq show --field key "$(cat token)")" more
-	[ "$(grep -c openat trace)" -lt 60 ]
+	# Nor are the files of `make coverage' the queue's.
+	[ "$(grep -v '\.gcda"' trace | grep -c openat)" -lt 60 ]
 	# The next of the large group is known without reading them again.
 	idq ack "$(idq show --field token 1)"
 	idq ack "$(idq claim)"

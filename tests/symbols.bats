@@ -18,6 +18,7 @@ setup() {
 # What the loader makes read-only (.data.rel.ro) is no global.
 @test "symbols: the library keeps no globals" {
 	need size
+	need_uncounted
 	if "${NM:-nm}" "$lib" | grep -q __asan_init; then
 		skip "AddressSanitizer adds globals of its own"
 	fi

@@ -42,6 +42,7 @@ setup() {
 	need strace
 	strace -o /dev/null -e trace=none true 2>>stderr ||
 	    skip "strace may not trace here"
+	need_uncounted
 	! nm "$IDQ" 2>>stderr | grep -q __asan_init ||
 	    skip "a sanitizer makes calls of its own"
 	[ "$(uname -sm)" = 'Linux x86_64' ] ||

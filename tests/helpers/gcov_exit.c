@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Linked into the build of `make coverage' alone, with --wrap=_exit: what a
- * child has counted would be lost in its _exit(2).
+ * child has counted would be lost in its _exit(2), and what `idq log -f' has,
+ * when it is told to end.
  */
+#include <signal.h>
 #include <unistd.h>
 
 void	 __gcov_dump(void);
@@ -14,4 +16,19 @@ __wrap__exit(int status)
 {
 	__gcov_dump();
 	__real__exit(status);
+}
+
+static void
+end(int sig)
+{
+	__gcov_dump();
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+__attribute__((__constructor__)) static void
+begin(void)
+{
+	if (signal(SIGTERM, SIG_IGN) == SIG_DFL)
+		signal(SIGTERM, end);
 }
