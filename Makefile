@@ -156,6 +156,7 @@ HANDOVERS = \
 # Programs of their own, each with its main(), linked with libidq.a.
 UNIT_SRCS = \
 	tests/unit/add.c \
+	tests/unit/busy.c \
 	tests/unit/config.c \
 	tests/unit/faults.c \
 	tests/unit/jobfile.c \

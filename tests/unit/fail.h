@@ -224,6 +224,7 @@ fork(void)
 
 static int64_t skipped;		/* of time, in nanoseconds */
 static int end_when_idle;	/* a signal to be sent once nothing happens */
+static void (*when_slept)(void);	/* called by nanosleep(2) */
 
 int
 clock_gettime(clockid_t id, struct timespec *ts)
@@ -246,6 +247,8 @@ nanosleep(const struct timespec *ts, struct timespec *left)
 {
 	(void)left;
 	skipped += (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec;
+	if (when_slept != NULL)
+		when_slept();
 	return 0;
 }
 
