@@ -156,11 +156,14 @@ HANDOVERS = \
 # Programs of their own, each with its main(), linked with libidq.a.
 UNIT_SRCS = \
 	tests/unit/add.c \
+	tests/unit/at.c \
 	tests/unit/busy.c \
 	tests/unit/config.c \
 	tests/unit/faults.c \
+	tests/unit/first.c \
 	tests/unit/jobfile.c \
 	tests/unit/key.c \
+	tests/unit/left.c \
 	tests/unit/log.c \
 	tests/unit/name.c \
 	tests/unit/time.c \

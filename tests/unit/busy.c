@@ -301,7 +301,7 @@ an_add_of_a_run(void)
 	end();
 }
 
-/* Two of crontab's at once: a failed try is over, and one of them is quicker. */
+/* Two of crontab's at once, when the delay is over: one of them is quicker. */
 static void
 a_failed_try(void)
 {
