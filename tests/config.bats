@@ -263,6 +263,13 @@ exec	no'
 	[ "$(idq config lease)" = 1m ]
 }
 
+@test "config: a NUL byte in the file is 78" {
+	idq init
+	printf 'keep 1d\0attempts 3\n' >"$queue/config"
+	run -78 --separate-stderr idq ls
+	expect 78 '' "idq: ls: $queue/config: has a NUL byte"
+}
+
 @test "config: a bad file is 78 for every verb that opens the queue" {
 	token=$(hash_of a).0123456789abcdef.1
 	for line in 'keeep 7d' 'keep 7' 'attempts many' 'on-crash' 'shared 1'

@@ -446,6 +446,14 @@ events() {
 	is "$(events a)" $'claimed 1\nfailed 1'
 }
 
+@test "run: a job of an add that has failed is not tried again" {
+	idq add -q run --attempts 1 -k a -- x
+	idq fail -q run "$(idq claim -q run)"
+	run -75 --separate-stderr idq run -k a -- touch ran
+	expect 75 '' 'idq: run: a: failed as a job of idq add'
+	[ ! -e ran ]
+}
+
 @test "run: two queues have each their own keys" {
 	idq init -q other
 	idq run -k a -- true

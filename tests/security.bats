@@ -242,8 +242,12 @@ usable() {
 	bob idq add -k a -- touch "$PWD/ran"
 	run -77 --separate-stderr alice idq work --drain
 	expect 77 '' "idq: work: $queue: is shared, so others could choose the command: give one, or set exec yes"
-	alice idq config exec yes
 	chmod 777 .
+	alice idq init -q "$PWD/own"
+	run -77 --separate-stderr alice idq work -q "$PWD/own" -q "$queue" --drain
+	[[ $stderr == "idq: work: $queue: is shared, "* ]]
+	[ ! -e ran ]
+	alice idq config exec yes
 	run -0 --separate-stderr alice idq work --drain
 	is "$(stat -c %u ran)" "$alice"
 }

@@ -497,6 +497,13 @@ OTHER=kept"
 	done
 }
 
+@test "work: with few descriptors allowed the lock is the last of them" {
+	idq add -k a
+	run -0 --separate-stderr bash -c 'ulimit -n 40
+	    exec idq work --once -- readlink /proc/self/fd/39'
+	expect 0 "$queue/cur/$(hash_of a).$(idq show --field id a)"
+}
+
 @test "work: the command leads a process group of its own" {
 	idq add -k a
 	run -0 --separate-stderr idq work --drain -- \
