@@ -40,6 +40,7 @@ LIB_SRCS = \
 	lib/complete.c \
 	lib/config.c \
 	lib/copies.c \
+	lib/doctor.c \
 	lib/dups.c \
 	lib/error.c \
 	lib/file.c \
@@ -97,6 +98,7 @@ CMD_SRCS = \
 	cmd/cmd_check.c \
 	cmd/cmd_claim.c \
 	cmd/cmd_config.c \
+	cmd/cmd_doctor.c \
 	cmd/cmd_fail.c \
 	cmd/cmd_forget.c \
 	cmd/cmd_fsck.c \

@@ -22,7 +22,7 @@
 #define NITEMS(a)	(sizeof(a) / sizeof((a)[0]))
 
 #define EX_NO		1		/* the answer is no */
-#define EX_CRITICAL	2		/* of `idq check' */
+#define EX_CRITICAL	2		/* of `check' and `doctor' */
 #define EX_UNKNOWN	3
 #define EX_RUN		125		/* `idq run' itself failed */
 
@@ -423,6 +423,7 @@ int	 cmd_cat(int, char **);
 int	 cmd_check(int, char **);
 int	 cmd_claim(int, char **);
 int	 cmd_config(int, char **);
+int	 cmd_doctor(int, char **);
 int	 cmd_fail(int, char **);
 int	 cmd_forget(int, char **);
 int	 cmd_fsck(int, char **);

@@ -73,6 +73,8 @@ static const struct verb verbs[] = {
 	    "remove what is past its time" },
 	{ "fsck", cmd_fsck, "[-n] [-v] [--json]",
 	    "check the queue and mend it" },
+	{ "doctor", cmd_doctor, "[--json]",
+	    "say what the queue stands on, and what is wrong with it" },
 	{ "config", cmd_config, "[NAME [VALUE]]",
 	    "list, print or set the queue's settings" },
 };

@@ -62,14 +62,15 @@ complain(const char *fmt, ...)
 
 /*
  * What `idq run' exits with must not look like its command's status, and what
- * `idq check' exits with is what a monitoring plugin does.
+ * `idq check' and `idq doctor' exit with is what a monitoring plugin does.
  */
 static int
 usage_status(void)
 {
 	const char *verb = verb_name();
 
-	if (verb != NULL && strcmp(verb, "check") == 0)
+	if (verb != NULL && (strcmp(verb, "check") == 0 ||
+	    strcmp(verb, "doctor") == 0))
 		return EX_UNKNOWN;
 	return verb != NULL && strcmp(verb, "run") == 0 ? EX_RUN : EX_USAGE;
 }

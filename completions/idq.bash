@@ -46,6 +46,7 @@ _idq_options() {
 	cancel) own="$filter --kill" ;;
 	hold | unhold | forget | retry | purge) own=$filter ;;
 	fsck) own='-n --dry-run -v --json' ;;
+	doctor) own='--json' ;;
 	config) ;;
 	'') own='--version' ;;
 	esac
@@ -288,7 +289,7 @@ _idq() {
 	elif [ -z "$verb" ]; then
 		_idq_choice init add claim ack fail release renew work run ls \
 		    show cat log stats check plan 'wait' key pause resume hold \
-		    unhold cancel forget retry purge fsck config
+		    unhold cancel forget retry purge fsck doctor config
 	elif [ "$verb" = config ]; then
 		_idq_config "${#operands[@]}" "${operands[0]-}"
 	else

@@ -188,12 +188,13 @@ complete -c idq -n __idq_no_verb -a forget -d 'free the key of a finished job'
 complete -c idq -n __idq_no_verb -a retry -d 'make a failed or held job due'
 complete -c idq -n __idq_no_verb -a purge -d 'remove what is past its time'
 complete -c idq -n __idq_no_verb -a fsck -d 'compare and mend a queue'
+complete -c idq -n __idq_no_verb -a doctor -d 'say what a queue stands on'
 complete -c idq -n __idq_no_verb -a config -d 'list, print or set config'
 
 # Options, each with the verbs that have it.
 set -l all init add claim ack fail release renew work run ls show cat log \
     stats check plan wait key pause resume hold unhold cancel forget retry \
-    purge fsck config
+    purge fsck doctor config
 set -l acting hold unhold cancel forget retry purge
 set -l keyed add run show cat log wait key $acting
 
@@ -207,8 +208,8 @@ complete -c idq -n "__idq_verb init add work wait pause resume fsck $acting" \
     -s v -d 'say what was done'
 complete -c idq -n '__idq_verb init' -l shared -x \
     -a '(__fish_complete_groups)' -d 'one that a group may use'
-complete -c idq -n '__idq_verb add claim ls show log stats plan fsck' -l json \
-    -d 'print JSON'
+complete -c idq -n '__idq_verb add claim ls show log stats plan fsck doctor' \
+    -l json -d 'print JSON'
 complete -c idq -n '__idq_verb add run' -l keep -x -a forever \
     -d 'remember the key'
 complete -c idq -n '__idq_verb add run' -l on-crash -x -a 'retry hold' \

@@ -97,6 +97,7 @@ _idq_verbs() {
 		'retry:make a failed or held job due'
 		'purge:remove what is past its time'
 		'fsck:compare and mend a queue'
+		'doctor:say what a queue stands on'
 		'config:list, print or set config'
 	)
 
@@ -274,6 +275,9 @@ _idq_verb() {
 	fsck)
 		_arguments -A '-*' $common $verbose $json \
 		    {-n,--dry-run}'[mend nothing]'
+		;;
+	doctor)
+		_arguments -A '-*' $common $json
 		;;
 	config)
 		_arguments -A '-*' $common "1:name:$names" \

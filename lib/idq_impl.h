@@ -156,6 +156,7 @@ void	 idq_notice(struct idq *, const char *, ...)
 	    __attribute__((__format__(printf, 2, 3)));
 
 /* queue.c */
+extern const char *const idq_dirs[];	/* of a queue; NULL at the end */
 /* What is wrong with a directory of the queue; NULL: nothing. */
 const char *idq_dir_fault(struct idq *, const char *name);
 const char *idq_boot(struct idq *);	/* boot_id of this host, or "?" */

@@ -13,6 +13,12 @@
 #define NAME_CHARS	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" \
 			"0123456789._-"
 
+const char *const idq_dirs[] = {
+	"tmp", "keys", "new", "wait", "paced", "cur", "hold", "failed", "done",
+	"cancelled", "expired", "dups", "turn", "groups", "out", "log",
+	"asked", "boot", "run", NULL
+};
+
 /*
  * $HOME and XDG_STATE_HOME are not read: cron, sudo and a login shell disagree
  * on them, and a producer and a worker that disagree lose jobs in silence.
@@ -398,24 +404,19 @@ make_dir(struct idq *q, const char *name)
 static int
 make_tree(struct idq *q)
 {
-	static const char *const dirs[] = {
-		"tmp", "keys", "new", "wait", "paced", "cur", "hold",
-		"failed", "done", "cancelled", "expired", "dups", "turn",
-		"groups", "out", "log", "asked", "boot", "run"
-	};
 	char name[PATH_SIZE];
 
-	for (size_t i = 0; i < NITEMS(dirs); i++)
-		if (make_dir(q, dirs[i]) == -1)
+	for (size_t i = 0; idq_dirs[i] != NULL; i++)
+		if (make_dir(q, idq_dirs[i]) == -1)
 			return -1;
 	for (int i = 0; i < 256; i++) {
 		snprintf(name, sizeof(name), "keys/%02x", i);
 		if (make_dir(q, name) == -1)
 			return -1;
 	}
-	for (size_t i = 0; i < NITEMS(dirs); i++)
-		if (idq_sync_dir(q, dirs[i]) == -1)
-			return idq_errno(q, "%s/%s", q->path, dirs[i]);
+	for (size_t i = 0; idq_dirs[i] != NULL; i++)
+		if (idq_sync_dir(q, idq_dirs[i]) == -1)
+			return idq_errno(q, "%s/%s", q->path, idq_dirs[i]);
 	return 0;
 }
 
