@@ -30,7 +30,6 @@
 
 struct doctor {
 	struct idq	*q;
-	int		 fd;		/* of the queue, or a folder above */
 	bool		 shared;
 	bool		 net;		/* other hosts may use it too */
 	void		(*each)(void *, enum idq_finding, const char *,
@@ -47,17 +46,15 @@ struct row {
 	const char	*text;
 };
 
-static const struct row types[] = {
-	{ " ext4 xfs btrfs ", OK, "" },
-	{ " tmpfs ramfs ", WARNING, ": all jobs are lost when the host stops; "
-	    "use ext4, xfs or btrfs" },
-	{ NULL, WARNING, ": idq was not tested on it; use ext4, xfs or btrfs" }
-};
+enum { DISK, MEMORY, NET, OTHER };
 
-static const struct row nets[] = {
-	{ " nfs nfs4 cifs smb3 ceph 9p afs lustre gfs2 ocfs2 virtiofs fuse "
-	    "fuse.sshfs fuse.glusterfs ", WARNING, "" },
-	{ NULL, OK, "" }
+static const struct row types[] = {
+	[DISK] = { " ext4 xfs btrfs ", OK, "" },
+	[MEMORY] = { " tmpfs ramfs ", WARNING, ": a reboot loses all jobs; use "
+	    "ext4, xfs or btrfs" },
+	[NET] = { " nfs nfs4 cifs smb3 ceph 9p afs lustre gfs2 ocfs2 virtiofs "
+	    "fuse fuse.sshfs fuse.glusterfs ", WARNING, ": not tested" },
+	[OTHER] = { NULL, WARNING, ": not tested; use ext4, xfs or btrfs" }
 };
 
 static const struct row options[] = {
@@ -102,35 +99,23 @@ say(struct doctor *d, enum idq_finding level, const char *about,
 	d->each(d->arg, level, about, text);
 }
 
-/* The line of FD's mount in mountinfo, see proc(5), or what is no such line. */
-static void
-mount_line(int fd, char *line, int len)
-{
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	struct statx st = { .stx_mask = 0 };
-
-	*line = '\0';
-	if (f == NULL)
-		return;
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) == 0 &&
-	    (st.stx_mask & STATX_MNT_ID) != 0)
-		while (fgets(line, len, f) != NULL &&
-		    strtoull(line, NULL, 10) != st.stx_mnt_id)
-			*line = '\0';
-	fclose(f);
-}
-
+/* Its line in mountinfo, see proc(5), has type and options of a mount. */
 static void
 look_at_mount(struct doctor *d)
 {
-	char line[2 * PATH_MAX], own[256], type[64], super[PATH_MAX], *dash;
-	char all[2 * PATH_MAX], *rest = all, *option;
-	const struct row *r;
-	bool good = true;
+	char line[2 * PATH_MAX] = "", own[256], type[64], super[PATH_MAX];
+	char all[2 * PATH_MAX], *rest = all, *option, *dash;
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	struct statx st = { .stx_mnt_id = 0 };
+	const struct row *r, *said = NULL;
 
-	mount_line(d->fd, line, sizeof(line));
-	dash = strstr(line, " - ");
-	if (dash == NULL ||
+	statx(d->q->fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st);
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL &&
+	    strtoull(line, NULL, 10) != st.stx_mnt_id)
+		*line = '\0';
+	if (f != NULL)
+		fclose(f);
+	if ((dash = strstr(line, " - ")) == NULL ||
 	    sscanf(line, "%*s %*s %*s %*s %*s %255s", own) != 1 ||
 	    sscanf(dash, " - %63s %*s %4095s", type, super) != 2) {
 		say(d, WARNING, "type", "not known, without /proc");
@@ -138,32 +123,15 @@ look_at_mount(struct doctor *d)
 	}
 	r = find(types, type);
 	say(d, r->level, "type", "%s%s", type, r->text);
-	d->net = find(nets, type)->words != NULL;
+	d->net = r == &types[NET];
 	snprintf(all, sizeof(all), "%s,%s", own, super);
 	while ((option = strsep(&rest, ",")) != NULL)
-		if ((r = find(options, option))->text != NULL) {
+		if ((r = find(options, option))->text != NULL && r != said) {
 			say(d, r->level, "mount", "%s%s", option, r->text);
-			good = false;
+			said = r;
 		}
-	if (good)
+	if (said == NULL)
 		say(d, OK, "mount", "%s,%s", own, super);
-}
-
-/* Undo \\040 and the like. */
-static void
-unescape(char *s)
-{
-	char *to = s;
-	unsigned int c;
-
-	for (; *s != '\0'; s++)
-		if (*s == '\\' && strlen(s) > 3 &&
-		    sscanf(s, "\\%3o", &c) == 1) {
-			*to++ = (char)c;
-			s += 3;
-		} else
-			*to++ = *s;
-	*to = '\0';
 }
 
 /* Whether a line of FILE begins with PATH or a folder above it. */
@@ -177,7 +145,6 @@ is_exported(const char *file, const char *path)
 
 	while (f != NULL && !found && fgets(line, sizeof(line), f) != NULL) {
 		line[strcspn(line, " \t\n")] = '\0';
-		unescape(line);
 		n = strlen(line);
 		if (n > 0 && line[n - 1] == '/')
 			n--;
@@ -196,7 +163,7 @@ look_at_exports(struct doctor *d)
 		"/var/lib/nfs/etab", "/etc/exports" };
 	char self[64], path[PATH_MAX] = "";
 
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", d->fd);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", d->q->fd);
 	if (readlink(self, path, sizeof(path) - 1) == -1)
 		*path = '\0';
 	for (size_t i = 0; i < NITEMS(files); i++)
@@ -226,11 +193,13 @@ static void
 look_at_system(struct doctor *d)
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC };
-	int fd = (int)syscall(SYS_openat2, d->fd, ".", &how, sizeof(how));
+	int fd = (int)syscall(SYS_openat2, d->q->fd, ".", &how, sizeof(how));
 	int ino = inotify_init1(IN_CLOEXEC);
 	struct statvfs v;
 
-	if (fstatvfs(d->fd, &v) == 0) {
+	look_at_mount(d);
+	look_at_exports(d);
+	if (fstatvfs(d->q->fd, &v) == 0) {
 		say_free(d, "blocks", v.f_bavail, v.f_blocks);
 		say_free(d, "inodes", v.f_favail, v.f_files);
 	}
@@ -265,7 +234,8 @@ is_good_dir(struct doctor *d, const char *name, mode_t want)
 	ours = d->shared ? st.st_gid == top.st_gid : st.st_uid == top.st_uid;
 	/* The folder above the queue can have passed setgid on. */
 	mode = st.st_mode & (d->shared ? 07777 : 05777);
-	if (ours && mode == want)
+	if (ours && (mode & ~want) == 0 &&
+	    (want & ~mode & (d->shared ? 07777 : 0700)) == 0)
 		return true;
 	say(d, !ours || mode & ~want & 022 ? ERROR : WARNING, "dirs",
 	    "%s: %u:%u %04o, and not %u:%u %04o; see SECURITY in idq(5)",
@@ -340,7 +310,7 @@ try_sync(struct doctor *d, int fd)
 }
 
 static void
-try_file(struct doctor *d)
+try_file(struct doctor *d, bool theirs)
 {
 	char id[ID_SIZE], a[PATH_SIZE], b[PATH_SIZE];
 	struct idq *q = d->q;
@@ -348,13 +318,17 @@ try_file(struct doctor *d)
 	int fd, second;
 	bool good;
 
-	if (idq_new_id(id) == -1)
+	if (theirs) {
+		say(d, WARNING, "write", "not tried in the queue of another "
+		    "user; run this as that one");
 		return;
+	}
+	fd = idq_new_id(id);
 	idq_tmp_path(id, "", a);
 	idq_tmp_path(id, ".k", b);
-	if ((fd = make_probe(q, a)) == -1) {
-		say(d, ERROR, "write", "tmp: %s; nobody can add from here",
-		    strerror(errno));
+	if (fd == -1 || (fd = make_probe(q, a)) == -1) {
+		say(d, ERROR, "write", "tmp: %s: nothing can be added or "
+		    "started from here", strerror(errno));
 		return;
 	}
 	second = idq_at_open(q, a, O_RDWR);
@@ -445,58 +419,33 @@ look_at_jobs(struct doctor *d)
 	    d->dead + d->damaged > 0 ? "; see: idq fsck -n" : "");
 }
 
-/* The nearest folder above PATH that is there. */
-static int
-open_above(const char *path)
-{
-	char *copy = strdup(path), *slash;
-	int fd = -1;
-
-	while (fd == -1 && copy != NULL &&
-	    (slash = strrchr(copy, '/')) != NULL) {
-		*slash = '\0';
-		fd = open(slash == copy ? "/" : copy, O_PATH | O_DIRECTORY |
-		    O_CLOEXEC);
-	}
-	free(copy);
-	return fd;
-}
-
 int
 idq_doctor(const char *path, void (*each)(void *, enum idq_finding,
     const char *, const char *), void *arg)
 {
 	struct doctor d = { .each = each, .arg = arg };
-	bool opened = idq_open(&d.q, path, IDQ_READ) == 0, there, theirs;
+	bool opened = idq_open(&d.q, path, IDQ_READ) == 0, theirs, there;
 
 	if (d.q == NULL)
 		return -1;
 	there = d.q->fd != -1 && (opened || d.q->code != EX_NOINPUT);
 	d.shared = d.q->cfg[CFG_SHARED] == 1;
 	theirs = d.q->careful && !d.shared;
+	/* No link is followed, in a queue of one's own neither. */
+	d.q->careful = true;
 	if (opened)
 		say(&d, OK, "queue", "%s, format 1, %s", d.q->path,
 		    d.shared ? "shared" : "private");
 	else
 		say(&d, ERROR, "queue", "%s", d.q->msg);
-	d.fd = d.q->fd != -1 ? d.q->fd : open_above(d.q->path);
-	look_at_mount(&d);
-	look_at_exports(&d);
-	look_at_system(&d);
-	/* No link is followed, in a queue of one's own neither. */
-	d.q->careful = true;
+	if (d.q->fd != -1)
+		look_at_system(&d);
 	if (opened) {
 		look_at_dirs(&d);
-		if (theirs)
-			say(&d, WARNING, "write", "not tried, since the queue "
-			    "belongs to another user; do this as that one");
-		else
-			try_file(&d);
+		try_file(&d, theirs);
 		look_at_tmp(&d);
 		look_at_jobs(&d);
 	}
-	if (d.fd != d.q->fd)
-		close(d.fd);
 	idq_close(d.q);
 	return there;
 }

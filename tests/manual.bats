@@ -327,6 +327,15 @@ reminders() {
 	[[ $output == 'IDQ CRITICAL - '*' oldest 31m (over 30m), '*'(over 10m)'* ]]
 }
 
+@test "manual: the doctor names what is not as it should be" {
+	idq init -q calls
+	rmdir "$(queue_path calls)/wait"
+	run -0 --separate-stderr sh -c "$(example doctor.sh)"
+	grep -q $'^error\tdirs\twait: No such file' <<<"$output"
+	grep -v $'^\(warning\|error\)\t' <<<"$output" | nothing
+	is "$stderr" ''
+}
+
 @test "manual: the crontab for Prometheus writes what the alarms ask for" {
 	local line name
 

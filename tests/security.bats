@@ -552,22 +552,6 @@ list_outside() {
 	run -0 --separate-stderr idq init -q "$PWD/half"
 }
 
-# linkless: mount an image of such a file system on mnt.
-linkless() {
-	truncate -s 16M image
-	mkdir mnt
-	if command -v mkfs.vfat && mkfs.vfat image &&
-	    mount -o loop,umask=077 image mnt; then
-		return 0
-	fi >>spawn.out 2>&1
-	if command -v mount.exfat-fuse && mkfs.exfat image &&
-	    loop=$(losetup -f --show image) &&
-	    mount.exfat-fuse -o umask=077 "$loop" mnt; then
-		return 0
-	fi >>spawn.out 2>&1
-	skip "neither vfat nor exfat-fuse can be mounted here"
-}
-
 @test "security: a file system without hard links is refused" {
 	need_root
 	linkless

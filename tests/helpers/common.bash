@@ -248,6 +248,23 @@ last() {
 	trail "$1" | tail -n 1
 }
 
+# linkless: mount a file system without hard links on mnt, from image; with
+# $loop, if that is set, to be detached.
+linkless() {
+	truncate -s 16M image
+	mkdir mnt
+	if command -v mkfs.vfat && mkfs.vfat image &&
+	    mount -o loop,umask=077 image mnt; then
+		return 0
+	fi >>spawn.out 2>&1
+	if command -v mount.exfat-fuse && mkfs.exfat image &&
+	    loop=$(losetup -f --show image) &&
+	    mount.exfat-fuse -o umask=077 "$loop" mnt; then
+		return 0
+	fi >>spawn.out 2>&1
+	skip "neither vfat nor exfat-fuse can be mounted here"
+}
+
 # mount_at DIR OPTIONS: a file system in memory; skip where there can be none.
 mount_at() {
 	need_root
