@@ -46,7 +46,7 @@ struct row {
 	const char	*text;
 };
 
-enum { DISK, MEMORY, NET, OTHER };
+enum { DISK, MEMORY, NET, ANY };
 
 static const struct row types[] = {
 	[DISK] = { " ext4 xfs btrfs ", OK, "" },
@@ -54,7 +54,7 @@ static const struct row types[] = {
 	    "ext4, xfs or btrfs" },
 	[NET] = { " nfs nfs4 cifs smb3 ceph 9p afs lustre gfs2 ocfs2 virtiofs "
 	    "fuse fuse.sshfs fuse.glusterfs ", WARNING, ": not tested" },
-	[OTHER] = { NULL, WARNING, ": not tested; use ext4, xfs or btrfs" }
+	[ANY] = { NULL, WARNING, ": not tested; use ext4, xfs or btrfs" }
 };
 
 static const struct row options[] = {
@@ -66,7 +66,8 @@ static const struct row options[] = {
 	{ " data=writeback ", WARNING, ": a power cut can leave old data in "
 	    "what was not synced; use data=ordered" },
 	{ " sync ", WARNING, ": all writes wait for the disk; use async" },
-	{ " soft softerr ", WARNING, ": a call can be done and fail; use hard" },
+	{ " soft softerr ", WARNING, ": a call can be done and fail; "
+	    "use hard" },
 	{ " vers=2 vers=3 vers=4.0 ", WARNING, ": a call can be done twice; "
 	    "use vers=4.2" },
 	{ NULL, OK, NULL }
@@ -332,7 +333,8 @@ try_file(struct doctor *d, bool theirs)
 		return;
 	}
 	second = idq_at_open(q, a, O_RDWR);
-	good = flock(second, LOCK_EX | LOCK_NB) == -1 && errno == EWOULDBLOCK;
+	good = second != -1 && flock(second, LOCK_EX | LOCK_NB) == -1 &&
+	    errno == EWOULDBLOCK;
 	say(d, good ? OK : ERROR, "flock", good ? "works" : "does not keep "
 	    "others out; use another file system");
 	good = idq_at_link(q, a, b) == 0 && fstat(fd, &st) == 0 &&

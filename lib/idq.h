@@ -627,10 +627,10 @@ int	 idq_fsck(struct idq *, struct idq_fsck *);
 
 /*
  * What the queue at PATH stands on, and what a crash has left in it; idq(1) has
- * the list.  EACH gets every finding: how bad it is, what it is about and words.
+ * the list.  EACH gets every finding: how bad it is, what it is about, words.
  * Nothing is changed but a file in tmp/, which is removed again.  1; 0 if there
- * is no queue, or it cannot be opened: then EACH gets what can be told all the
- * same; -1: no memory.  A file server that is gone can make it wait for ever.
+ * is no queue or it cannot be looked into, which is a finding too; -1: no
+ * memory.  A file server that is gone can make it wait for ever.
  */
 enum idq_finding { IDQ_FOUND_OK, IDQ_FOUND_WARNING, IDQ_FOUND_ERROR };
 int	 idq_doctor(const char *path, void (*each)(void *, enum idq_finding,

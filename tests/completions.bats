@@ -23,7 +23,7 @@ fill() {
 	run bash_complete 'idq re'
 	expect 0 $'release\nrenew\nresume\nretry'
 	run bash_complete 'idq '
-	[ "${#lines[@]}" -eq 28 ]
+	[ "${#lines[@]}" -eq 29 ]
 	run bash_complete 'idq -q calls ca'
 	expect 0 $'cancel\ncat'
 }
