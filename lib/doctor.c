@@ -224,12 +224,11 @@ is_good_dir(struct doctor *d, const char *name, mode_t want)
 	mode_t mode;
 	bool ours;
 
-	if (fault == NULL && (fstat(d->q->fd, &top) == -1 ||
-	    idq_at_stat(d->q, name, &st) == -1))
-		fault = strerror(errno);
-	if (fault != NULL) {
+	if (fstat(d->q->fd, &top) == -1 ||
+	    idq_at_stat(d->q, name, &st) == -1 || fault != NULL) {
 		say(d, ERROR, "dirs", "%s: %s; idq init makes it where there "
-		    "is nothing, and idq fsck fills it", name, fault);
+		    "is nothing, and idq fsck fills it", name,
+		    fault != NULL ? fault : strerror(errno));
 		return false;
 	}
 	ours = d->shared ? st.st_gid == top.st_gid : st.st_uid == top.st_uid;
@@ -286,67 +285,87 @@ make_probe(struct idq *q, const char *path)
 	}
 }
 
+/* What was found out with that file. */
+struct trial {
+	bool	locked;
+	bool	linked;
+	int	err;			/* why it was not synced; 0: it was */
+	int64_t	took;
+	int64_t	off;			/* its time, from ours */
+};
+
 static void
-try_sync(struct doctor *d, int fd)
+try_sync(struct idq *q, int fd, struct trial *t)
 {
-	int64_t before = idq_now(), start = idq_ticks(), took, at, off;
+	int64_t before = idq_now(), start = idq_ticks(), at;
 	struct stat st;
 
 	if (write(fd, "\n", 1) != 1 || fsync(fd) == -1 ||
-	    idq_sync_dir(d->q, "tmp") == -1 || fstat(fd, &st) == -1) {
-		say(d, ERROR, "fsync", "%s", strerror(errno));
+	    idq_sync_dir(q, "tmp") == -1 || fstat(fd, &st) == -1) {
+		t->err = errno;
 		return;
 	}
-	took = idq_ticks() - start;
-	say(d, took > SYNC_MAX ? WARNING : OK, "fsync", "took %.1f ms%s",
-	    (double)took / 1000, took > SYNC_MAX ? ", as long as an add; see "
-	    "who else writes to the disk" : "");
+	t->took = idq_ticks() - start;
 	at = (int64_t)st.st_mtim.tv_sec * IDQ_SECOND +
 	    st.st_mtim.tv_nsec / 1000;
-	off = at < before ? at - before : at > before + took ?
-	    at - before - took : 0;
-	say(d, llabs(off) >= CLOCK_MAX ? WARNING : OK, "clock",
-	    "files are %+.1f s off%s", (double)off / IDQ_SECOND,
-	    llabs(off) >= CLOCK_MAX ? "; set the clocks by NTP" : "");
+	t->off = at < before ? at - before : at > before + t->took ?
+	    at - before - t->took : 0;
 }
 
-static void
-try_file(struct doctor *d, bool theirs)
+static int
+try_file(struct idq *q, struct trial *t)
 {
 	char id[ID_SIZE], a[PATH_SIZE], b[PATH_SIZE];
-	struct idq *q = d->q;
 	struct stat st;
 	int fd, second;
-	bool good;
 
-	if (theirs) {
-		say(d, WARNING, "write", "not tried in the queue of another "
-		    "user; run this as that one");
-		return;
-	}
-	fd = idq_new_id(id);
+	if (idq_new_id(id) == -1)
+		return -1;
 	idq_tmp_path(id, "", a);
 	idq_tmp_path(id, ".k", b);
-	if (fd == -1 || (fd = make_probe(q, a)) == -1) {
-		say(d, ERROR, "write", "tmp: %s: nothing can be added or "
-		    "started from here", strerror(errno));
-		return;
-	}
+	if ((fd = make_probe(q, a)) == -1)
+		return -1;
 	second = idq_at_open(q, a, O_RDWR);
-	good = second != -1 && flock(second, LOCK_EX | LOCK_NB) == -1 &&
+	t->locked = second != -1 && flock(second, LOCK_EX | LOCK_NB) == -1 &&
 	    errno == EWOULDBLOCK;
-	say(d, good ? OK : ERROR, "flock", good ? "works" : "does not keep "
-	    "others out; use another file system");
-	good = idq_at_link(q, a, b) == 0 && fstat(fd, &st) == 0 &&
+	t->linked = idq_at_link(q, a, b) == 0 && fstat(fd, &st) == 0 &&
 	    st.st_nlink == 2;
-	say(d, good ? OK : ERROR, "link", good ? "works" : "does not work; use "
-	    "another file system");
-	try_sync(d, fd);
+	try_sync(q, fd, t);
 	idq_at_unlink(q, b, 0);
 	idq_at_unlink(q, a, 0);
 	if (second != -1)
 		close(second);
 	close(fd);
+	return 0;
+}
+
+/* Nothing is said while the file is there: nobody may be listening. */
+static void
+look_at_file(struct doctor *d)
+{
+	struct trial t = { .err = 0 };
+	bool slow, off;
+
+	if (try_file(d->q, &t) == -1) {
+		say(d, ERROR, "write", "tmp: %s: nothing can be added or "
+		    "started from here", strerror(errno));
+		return;
+	}
+	say(d, t.locked ? OK : ERROR, "flock", t.locked ? "works" :
+	    "keeps nobody out; use another file system");
+	say(d, t.linked ? OK : ERROR, "link", t.linked ? "works" :
+	    "does not work; use another file system");
+	if (t.err != 0) {
+		say(d, ERROR, "fsync", "%s", strerror(t.err));
+		return;
+	}
+	slow = t.took > SYNC_MAX;
+	say(d, slow ? WARNING : OK, "fsync", "took %.1f ms%s",
+	    (double)t.took / 1000, slow ? ", as each add does; see what else "
+	    "is written there" : "");
+	off = llabs(t.off) >= CLOCK_MAX;
+	say(d, off ? WARNING : OK, "clock", "files are %+.1f s off%s",
+	    (double)t.off / IDQ_SECOND, off ? "; set the clocks by NTP" : "");
 }
 
 static void
@@ -399,9 +418,7 @@ look_at_claim(void *arg, const char *folder, const struct dirent *e,
 		d->damaged++;
 	else if (j.started && j.pub.lease == 0 &&
 	    sscanf(j.line.detail, "host=%64s boot=%8s", host, boot) == 2)
-		d->dead += strcmp(host, d->q->host) == 0 ?
-		    strncmp(idq_boot(d->q), boot, strlen(boot)) != 0 :
-		    !is_boot_of(d->q, host, boot);
+		d->dead += !is_boot_of(d->q, host, boot);
 	if (r == 1)
 		idq_job_close(&j);
 	return 0;
@@ -444,7 +461,11 @@ idq_doctor(const char *path, void (*each)(void *, enum idq_finding,
 		look_at_system(&d);
 	if (opened) {
 		look_at_dirs(&d);
-		try_file(&d, theirs);
+		if (theirs)
+			say(&d, WARNING, "write", "not tried in the queue of "
+			    "another user; run this as that one");
+		else
+			look_at_file(&d);
 		look_at_tmp(&d);
 		look_at_jobs(&d);
 	}

@@ -338,7 +338,7 @@ seen() {
 	    LD_PRELOAD="$(echo /usr/lib/*/faketime/libfaketime.so.1)" \
 	    idq doctor
 	[ "$SECONDS" -lt 25 ]
-	line ok link works
+	line ok dirs 'all there'
 	line error answer 'none in 30 seconds'
 	is "$(tail -n 1 <<<"$output" | cut -f2)" answer
 }
@@ -524,6 +524,15 @@ claimed_on() {
 	mkfifo "$queue/boot/$(hostname)"
 	says 1 timeout 20 idq doctor
 	[ -p "$queue/boot/$(hostname)" ]
+}
+
+@test "doctor: a reader that ends early leaves nothing in tmp" {
+	idq init
+	for n in {1..16}; do
+		idq doctor | head -n "$n" >lines
+		is "$(ls -A "$queue/tmp")" ''
+	done
+	is "$(wc -l <lines)" 16
 }
 
 @test "doctor: what a killed one leaves is removed by the next worker" {
