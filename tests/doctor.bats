@@ -85,7 +85,8 @@ fakes() {
 # broken WHAT COMMAND...: with a call of it that strace lets fail.
 broken() {
 	need strace
-	strace -f -o /dev/null -e "trace=${1%%:*}" -e "inject=$1" "${@:2}"
+	# AddressSanitizer finds no leaks under it.
+	ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -f -o /dev/null -e "trace=${1%%:*}" -e "inject=$1" "${@:2}"
 }
 
 # seen: all that is in the queue, but for the times of tmp.
@@ -319,8 +320,7 @@ seen() {
 
 @test "doctor: a kernel without openat2, and no inotify" {
 	idq init
-	ln -s elsewhere "$queue/done/x"
-	says 1 broken openat2:error=ENOSYS idq doctor -q "$queue"
+	run --separate-stderr broken openat2:error=ENOSYS idq doctor
 	line ok openat2 'not there; '
 	line ok flock works
 	says 1 broken inotify_init1:error=EMFILE idq doctor
