@@ -312,6 +312,7 @@ seen() {
 		says 2 broken "fsync:error=EIO:when=$n" idq doctor
 		is "$(about error)" 'fsync '
 		line error fsync 'Input/output error$'
+		is "$(grep -c "$tab\(fsync\|clock\)$tab" <<<"$output")" 1
 		is "$(ls -A "$queue/tmp")" ''
 	done
 	says 1 broken fsync:delay_enter=1100000:when=1 idq doctor
@@ -547,12 +548,16 @@ claimed_on() {
 @test "doctor: workers meanwhile take nothing away from it" {
 	idq init
 	spawn sh -c 'while [ ! -e stop ]; do idq claim; done'
-	for _ in {1..40}; do
+	for _ in {1..20}; do
 		run --separate-stderr idq doctor
 		line ok flock works
 		line ok link works
 		is "$stderr" ''
 	done
+	# One comes between the file and its lock.
+	run --separate-stderr broken flock:delay_enter=300000:when=1 idq doctor
+	line ok flock works
+	line ok link works
 	touch stop
 	wait_for 'gone "$spawned_pid"'
 	is "$(cat spawn.err)" ''
