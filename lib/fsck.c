@@ -166,13 +166,20 @@ check_keys(struct check *c)
 	return r;
 }
 
+/*
+ * Those parked first: what is mended elsewhere can let one of them out, to a
+ * place that has been walked already.
+ */
 static int
 check_places(struct check *c)
 {
+	static const enum place order[PL_NSTATES] = { PL_PACED, PL_NEW,
+	    PL_WAIT, PL_CUR, PL_HOLD, PL_FAILED, PL_DONE, PL_CANCELLED,
+	    PL_EXPIRED };
 	int r = 0;
 
-	for (int p = 0; r == 0 && p < PL_NSTATES; p++) {
-		c->place = (enum place)p;
+	for (size_t i = 0; r == 0 && i < NITEMS(order); i++) {
+		c->place = order[i];
 		r = idq_walk(c->q, c->place, check_entry, c);
 	}
 	if (c->named.n > 1)

@@ -521,3 +521,20 @@ left new/junk"
 	expect 0 ''
 	is "$(state_of a)" failed
 }
+
+@test "fsck: a parked job that a mending lets out is mended, too" {
+	need faketime
+	idq add -g g -k a --on-crash hold
+	idq claim --lease 1s >token
+	idq add -g g -k b
+	name=$(name_of a)
+	mv "$queue/$name" "$queue/new/20260101T000000.000000Z.${name##*/}"
+	rm "$(key_file b)"
+	run -0 --separate-stderr at +1h idq fsck
+	[[ $output == *'interrupted: now held'* ]]
+	[[ $output == *$'\tits key had no file: linked again'* ]]
+	run -0 --separate-stderr at +1h idq fsck
+	expect 0 ''
+	is "$(state_of a)" hold
+	is "$(state_of b)" new
+}
