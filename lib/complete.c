@@ -47,7 +47,7 @@ int
 idq_complete(struct idq *q, struct job *j)
 {
 	char tmp[PATH_SIZE], bad[PATH_SIZE], key[PATH_SIZE], to[PATH_SIZE];
-	int r;
+	int r, had;
 
 	if (j->pub.run && !j->started)
 		return take_back(q, j);
@@ -62,13 +62,17 @@ idq_complete(struct idq *q, struct job *j)
 		return set_bad(q, j, tmp);
 	/* A power cut can leave the key's name alone. */
 	idq_key_path(j->pub.hash, key);
-	if ((r = idq_job_is(q, j, tmp)) == -1)
+	if ((had = idq_job_is(q, j, tmp)) == -1)
 		return -1;
-	if (r == 0 && idq_at_link(q, key, tmp) == -1)
+	if (had == 0 && idq_at_link(q, key, tmp) == -1)
 		return idq_errno(q, "%s/%s", q->path, tmp);
 	idq_place_of(j, idq_now(), to);
-	if (idq_pace_move(q, j, tmp, to) == -1)
+	if (idq_pace_move(q, j, tmp, to) == -1) {
+		/* As it was before. */
+		if (had == 0)
+			idq_at_unlink(q, tmp, 0);
 		return -1;
+	}
 	idq_tmp_path(j->pub.id, ".k", tmp);
 	if (idq_drop(q, j, tmp) == -1)
 		return -1;

@@ -538,3 +538,20 @@ left new/junk"
 	is "$(state_of a)" hold
 	is "$(state_of b)" new
 }
+
+@test "fsck: a job that cannot be put where it belongs stays as it was" {
+	idq add -k a
+	rm -r "$queue/new"
+	ln -s /nowhere "$queue/new"
+	for option in -n -- --; do
+		run -1 --separate-stderr idq fsck "$option"
+		is "$stderr" ''
+		is "$(cut -f1,2 <<<"$output" | sort -u)" \
+		    $'left\t'"$(key_name a)"$'\nleft\tnew'
+		ls "$queue/tmp" | nothing
+	done
+	rm "$queue/new"
+	run -0 --separate-stderr idq fsck
+	is "$(state_of a)" new
+	clean
+}
