@@ -74,8 +74,20 @@ join(struct check *c, struct job *j, const char *path, const struct job *own)
 }
 
 /*
+ * OWN, at PATH, has the key of a job that is not OWN: what stands in no
+ * directory may have to go, or to be completed, before that job is judged.
+ */
+static int
+check_owner(struct check *c, struct job *own, const char *path)
+{
+	if (!own->whole || c->f->dry_run)
+		return 0;
+	return idq_mend_nameless(c, own, path, own->pub.hash) == -1 ? -1 : 2;
+}
+
+/*
  * Whether J, which does not have its key, is in truth the job that has: 1 and
- * it is seen to, 2 it has its key by now, 0 no, -1.
+ * it is seen to, 2 its key may have another owner by now, 0 no, -1.
  */
 int
 idq_rejoin(struct check *c, struct job *j, const char *path)
@@ -89,9 +101,10 @@ idq_rejoin(struct check *c, struct job *j, const char *path)
 	r = idq_job_take(c->q, key, j->pub.hash, &busy, &own);
 	if (r != 1)
 		return r == 0 && busy ? 1 : r;
-	r = own.whole && strcmp(own.pub.id, j->pub.id) == 0;
-	if (r == 1)
+	if (own.whole && strcmp(own.pub.id, j->pub.id) == 0)
 		r = join(c, j, path, &own);
+	else
+		r = check_owner(c, &own, key);
 	idq_job_unlock(&own);
 	idq_job_close(&own);
 	return r;

@@ -188,8 +188,8 @@ idq_mend(struct check *c, struct job *j, const char *path)
 	if (owner == 2) {
 		if ((r = idq_rejoin(c, j, path)) == -1 || r == 1)
 			return r == -1 ? -1 : 0;
-		if (r == 2)
-			owner = 1;
+		if (r == 2 && (owner = key_owner(c, j)) == -1)
+			return -1;
 	}
 	if (is_history(j, owner))
 		return check_history(c, j, path);

@@ -540,6 +540,8 @@ left new/junk"
 }
 
 @test "fsck: a job that cannot be put where it belongs stays as it was" {
+	local option
+
 	idq add -k a
 	rm -r "$queue/new"
 	ln -s /nowhere "$queue/new"
@@ -554,4 +556,25 @@ left new/junk"
 	run -0 --separate-stderr idq fsck
 	is "$(state_of a)" new
 	clean
+}
+
+@test "fsck: a job gets the key that an unfinished purge has left" {
+	need faketime
+	idq add -k a
+	id=$(id_of a)
+	mv "$queue/$(name_of a)" keep
+	rm "$(key_file a)"
+	ended a 0
+	rm "$queue/$(name_of a)"
+	stray=new/20260101T000000.000000Z.$(hash_of a).$id
+	cp keep "$queue/$stray"
+	chmod 600 "$queue/$stray"
+	run -0 --separate-stderr at +8d idq fsck
+	[[ $output == *"$(key_name a)"$'\tpast its release: removed'* ]]
+	[[ $output == *"$stray"$'\tits key had no file: linked again'* ]]
+	is "$(cut -f1 <<<"$output" | sort -u)" fixed
+	run -0 --separate-stderr at +8d idq fsck
+	expect 0 ''
+	is "$(id_of a)" "$id"
+	is "$(state_of a)" new
 }
