@@ -39,8 +39,17 @@ tick(struct check *c)
 	return 0;
 }
 
+static struct known
+known_as(ino_t ino, const char *hash)
+{
+	struct known k = { .ino = ino };
+
+	memcpy(&k.start, hash, sizeof(k.start));
+	return k;
+}
+
 static int
-inodes_add(struct check *c, ino_t ino)
+inodes_add(struct check *c, ino_t ino, const char *hash)
 {
 	struct inodes *s = &c->named;
 	void *more;
@@ -52,23 +61,27 @@ inodes_add(struct check *c, ino_t ino)
 			return idq_errno(c->q, "%s", c->q->path);
 		s->v = more;
 	}
-	s->v[s->n++] = ino;
+	s->v[s->n++] = known_as(ino, hash);
 	return 0;
 }
 
 static int
 by_inode(const void *a, const void *b)
 {
-	const ino_t *x = a, *y = b;
+	const struct known *x = a, *y = b;
 
-	return (*x > *y) - (*x < *y);
+	if (x->ino != y->ino)
+		return x->ino > y->ino ? 1 : -1;
+	return (x->start > y->start) - (x->start < y->start);
 }
 
 static bool
-has_name(const struct check *c, ino_t ino)
+has_name(const struct check *c, ino_t ino, const char *hash)
 {
-	return c->named.n > 0 && bsearch(&ino, c->named.v, c->named.n,
-	    sizeof(ino), by_inode) != NULL;
+	struct known k = known_as(ino, hash);
+
+	return c->named.n > 0 && bsearch(&k, c->named.v, c->named.n,
+	    sizeof(k), by_inode) != NULL;
 }
 
 /* What cannot be opened as a job file is named, and no reason to stop. */
@@ -96,10 +109,8 @@ check_entry(void *arg, const char *folder, const struct dirent *e,
 	struct job j;
 	int r = 0;
 
-	if (inodes_add(c, e->d_ino) == -1)
-		return -1;
 	if (c->boot && c->place >= PL_DONE)
-		return 0;
+		return inodes_add(c, e->d_ino, n->hash);
 	/* Claims look at the others, and so at what its holder may leave. */
 	if (c->place == PL_HOLD || c->place == PL_FAILED)
 		busy = &c->busy;
@@ -111,6 +122,8 @@ check_entry(void *arg, const char *folder, const struct dirent *e,
 	}
 	if (r == -1)
 		idq_complain(c, path);
+	if (r != 1 && inodes_add(c, e->d_ino, n->hash) == -1)
+		return -1;
 	return tick(c);
 }
 
@@ -121,14 +134,14 @@ check_key(struct check *c, const char *folder, const struct dirent *e)
 	struct job j;
 	int r;
 
-	if (has_name(c, e->d_ino))
-		return 0;
 	if (!idq_is_hash(e->d_name) ||
 	    strncmp(e->d_name, folder + strlen(folder) - 2, 2) != 0) {
 		snprintf(path, sizeof(path), "%s/%.64s", folder, e->d_name);
 		idq_report(c, false, path, "is no name of a key");
 		return 0;
 	}
+	if (has_name(c, e->d_ino, e->d_name))
+		return 0;
 	idq_key_path(e->d_name, path);
 	if ((r = idq_job_take(c->q, path, e->d_name, &c->busy, &j)) == 1) {
 		r = idq_mend_nameless(c, &j, path, e->d_name);

@@ -686,11 +686,15 @@ int	 idq_reap_file(struct idq *, const char *name, bool bad);
 /* fsck.c */
 /* 0, 1 a job was locked that has to be looked at again, -1. */
 int	 idq_boot_scan(struct idq *);
-/* The inodes that have a name in a state directory. */
+/* Of the names in state directories, for which key they stand, about. */
+struct known {
+	ino_t	 ino;
+	uint64_t start;			/* of the hash, as bytes */
+};
 struct inodes {
-	ino_t	*v;
-	size_t	 n;
-	size_t	 cap;
+	struct known	*v;
+	size_t		 n;
+	size_t		 cap;
 };
 struct check {
 	struct idq	*q;

@@ -168,7 +168,7 @@ check_clock(struct check *c, const struct job *j, const char *path)
 		    until == 0 ? "" : idq_stamp(until, then));
 }
 
-/* J stands at PATH and is locked. */
+/* J stands at PATH and is locked: 0, 1 that is no name of J, -1. */
 int
 idq_mend(struct check *c, struct job *j, const char *path)
 {
@@ -180,7 +180,7 @@ idq_mend(struct check *c, struct job *j, const char *path)
 	}
 	if (strstr(path, j->pub.id) == NULL) {
 		idq_report(c, false, path, "has the id of another job");
-		return 0;
+		return 1;
 	}
 	check_clock(c, j, path);
 	if ((owner = key_owner(c, j)) == -1)

@@ -394,10 +394,14 @@ left new/junk"
 	echo junk >"$queue/keys/00/junk"
 	mkdir "$queue/done/yesterday"
 	echo junk >"$queue/tmp/junk"
+	# Of a job that has its names, too.
+	ln "$(key_file a)" "$queue/keys/00/more"
+	ln "$(key_file a)" "$queue/keys/${h:0:2}/${h/%?/x}"
 	leaves new/junk "cur/$h.0123456789abcdef" \
 	    "failed/$h.0123456789abcdef" "hold/$h.0123456789abcdef" \
 	    "new/20260101T000000.000000Z.$h.0123456789abcdef" \
-	    "keys/${h:0:2}/$h" keys/00/junk done/yesterday tmp/junk
+	    "keys/${h:0:2}/$h" keys/00/junk done/yesterday tmp/junk \
+	    keys/00/more "keys/${h:0:2}/${h/%?/x}"
 	is "$(state_of a)" new
 }
 
@@ -577,4 +581,28 @@ left new/junk"
 	expect 0 ''
 	is "$(id_of a)" "$id"
 	is "$(state_of a)" new
+}
+
+@test "fsck: a link in keys by the hash of another key is named" {
+	local other
+
+	idq add -k a
+	other=$(key_name b)
+	ln "$(key_file a)" "$queue/$other"
+	leaves "$other"
+}
+
+@test "fsck: a job that stands there by another's id is not passed over" {
+	local name
+
+	idq add -k a
+	name=$(name_of a)
+	mv "$queue/$name" "$queue/${name%.*}.0123456789abcdef"
+	run -1 --separate-stderr idq fsck
+	[[ $output == "left	${name%.*}.0123456789abcdef"$'\t'* ]]
+	[[ $output == *"fixed	$(key_name a)"$'\t'* ]]
+	[ -e "$queue/$name" ]
+	leaves "${name%.*}.0123456789abcdef"
+	run -0 --separate-stderr idq work --drain -- true
+	is "$(state_of a)" $'new\ndone'
 }
