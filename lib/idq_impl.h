@@ -617,6 +617,7 @@ struct group {
 	int64_t		 last;		/* start */
 	int64_t		 turn;		/* its name in turn/ */
 	char		 next[NEW_LEN + 1];	/* let out to new/, or "" */
+	bool		 let_out;	/* one, since it was opened */
 	char		(*runs)[CUR_LEN + 1];	/* in cur/ */
 	size_t		 nruns;
 };
@@ -656,7 +657,10 @@ int	 idq_pace_move(struct idq *, const struct job *, const char *from,
 void	 idq_pace_look(struct idq *, const struct job *);
 /* Whether the rate allows a start now, which is then noted: 1, 0, -1. */
 int	 idq_pace_rate(struct idq *, struct taking *);
-/* The turns that have come: 1, 0 none, -1; *next is that of the next, or 0. */
+/*
+ * The turns that have come: 1 they have let a job out, 0 none, -1; *next is that
+ * of the next, or 0.
+ */
 int	 idq_pace_turns(struct idq *, int64_t *next);
 /* Whether NAME was let out of paced/, and is still to be started. */
 bool	 idq_pace_is_next(struct idq *, const char *group, const char *name);
@@ -671,8 +675,8 @@ int	 idq_prepare(struct idq *);
 int	 idq_reap_cur(struct idq *);
 int	 idq_reap_tmp(struct idq *, bool bad);
 /*
- * Due jobs from wait/, and of groups whose turn has come, to new/: 1 if there
- * was a turn, 0, -1.  *next is when there is something to do again, 0 unknown.
+ * Due jobs from wait/, and of groups whose turn has come, to new/: 1 if one of
+ * a group, 0, -1.  *next is when there is something to do again, 0 unknown.
  */
 int	 idq_promote(struct idq *, int64_t *next);
 /* Put right a locked job of cur/ that nobody works on: 1 if it moved, 0, -1. */

@@ -108,6 +108,7 @@ let_out(struct idq *q, struct group *g, const char *name)
 				idq_notice(q, "%s", q->msg);
 		}
 		r = idq_move(q, &j, from, to);
+		g->let_out |= r == 1;
 	}
 	idq_job_unlock(&j);
 	idq_job_close(&j);
@@ -189,7 +190,8 @@ may_start(struct idq *q, struct group *g, const char *name)
 		return 1;
 	if ((r = idq_parked_first(q, g->hash, "", first)) != 1)
 		return r == 0 ? 1 : -1;
-	return strcmp(name, first) < 0;
+	/* What has its own name there is not older. */
+	return strcmp(name, first) <= 0;
 }
 
 /* Note the start before it happens: a crash between costs a gap, no call. */
@@ -395,13 +397,14 @@ struct turns {
 	struct idq	*q;
 	int64_t		 now;
 	int64_t		 next;
-	bool		 any;
+	bool		 any;		/* one was let out */
 };
 
 /* 1 it was taken and is gone, 0 the group is locked, or it stays; -1. */
 static int
-take_turn(struct idq *q, const char *hash, const char *path, int64_t due)
+take_turn(struct turns *t, const char *hash, const char *path, int64_t due)
 {
+	struct idq *q = t->q;
 	struct group g;
 	int r = idq_group_open(q, hash, NULL, &g);
 
@@ -412,6 +415,7 @@ take_turn(struct idq *q, const char *hash, const char *path, int64_t due)
 	r = advance(q, &g);
 	if (r == 0)
 		r = idq_group_save(q, &g);
+	t->any |= g.let_out;
 	idq_group_close(&g);
 	/* Unless it is the next one too. */
 	if (r == -1 || g.turn == due)
@@ -442,9 +446,8 @@ turn_entry(void *arg, const char *folder, const struct dirent *e,
 		return 0;
 	}
 	snprintf(path, sizeof(path), "%s/%.*s", folder, NEW_LEN, e->d_name);
-	switch (take_turn(t->q, n->hash, path, n->due)) {
+	switch (take_turn(t, n->hash, path, n->due)) {
 	case 1:
-		t->any = true;
 		break;
 	case 0:
 		again_at(t, t->now + BUSY);

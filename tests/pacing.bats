@@ -467,3 +467,30 @@ gaps() {
 	is "$output" $'1\n2\n3'
 	[[ $stderr == *'is no regular file; left alone'* ]]
 }
+
+@test "pacing: a folder by the name that a job would be parked by is no other job" {
+	idq add -k a -g x
+	rm "$queue/groups/"*
+	mkdir -p "$queue/paced/$(hash_of x)/$(basename "$queue/new/"*)"
+	run -0 --separate-stderr timeout -k 1 10 idq claim
+	is "$stderr" ''
+	is "$(state_of a)" $'paced\ncur'
+}
+
+@test "pacing: a job that cannot be parked does not make a claim spin" {
+	local folder
+
+	idq add -k a -g x
+	folder=$queue/paced/$(hash_of x)
+	mkdir -p "$folder/$(basename "$queue/new/"*)" \
+	    "$folder/20200101T000000.000000Z.$(hash_of y).0123456789abcdef"
+	rm "$queue/groups/"*
+	run -1 --separate-stderr timeout -k 1 10 idq claim
+	[[ $stderr == *': Is a directory'* ]]
+	run -0 --separate-stderr timeout -k 1 10 idq work --drain -- true
+	[ "$(wc -l <<<"$stderr")" -lt 10 ]
+	is "$(find "$queue/new" -type f | wc -l)" 1
+	rm -r "$folder"
+	run -0 --separate-stderr timeout -k 1 10 idq claim
+	is "$(state_of a)" cur
+}
