@@ -128,6 +128,11 @@ group_load(struct idq *q, struct group *g)
 		return idq_errno(q, "%s/%s", q->path, g->file.pub.path);
 	}
 	text[n] = '\0';
+	if (strncmp(text, MAGIC, strlen(MAGIC)) == 0) {
+		free(text);
+		return idq_error(q, EX_SOFTWARE, "%s/%s: is a job; left alone",
+		    q->path, g->file.pub.path);
+	}
 	while (r == 0 && (line = strsep(&rest, "\n")) != NULL)
 		r = load_line(q, g, line);
 	free(text);

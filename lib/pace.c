@@ -382,6 +382,11 @@ idq_pace_rate(struct idq *q, struct taking *t)
 	}
 	if (pread(f.fd, line, sizeof(line), 0) == sizeof(line))
 		idq_stamp_parse(line, IDQ_STAMP_LEN, &last);
+	if (memcmp(line, MAGIC, strlen(MAGIC)) == 0) {
+		idq_job_close(&f);
+		return idq_error(q, EX_SOFTWARE, "%s/" RATE ": is a job; left "
+		    "alone", q->path);
+	}
 	t->until = allowed_at(last < now ? last : now,
 	    idq_rate_interval(t->rate), now);
 	if (t->until <= now)

@@ -494,3 +494,22 @@ gaps() {
 	run -0 --separate-stderr timeout -k 1 10 idq claim
 	is "$(state_of a)" cur
 }
+
+@test "pacing: a job by the name of a group's file, or the rate's, is not written to" {
+	idq add -k a -g x
+	idq add -k b
+	rm -f "$queue/groups/"*
+	ln "$(key_file b)" "$queue/groups/$(hash_of x)"
+	ln "$(key_file b)" "$queue/groups/rate"
+	cp "$(key_file b)" before
+	run -0 --separate-stderr idq work --drain -- true
+	[[ $stderr == *'groups/'*': is a job; left alone'* ]]
+	is "$(state_of a) $(state_of b)" "new done"
+	cmp -n "$(stat -c %s before)" before "$(key_file b)"
+	cp "$(key_file b)" before
+	idq add -k c
+	idq config rate 10/1m
+	run -1 --separate-stderr idq claim
+	[[ $stderr == *'groups/rate: is a job; left alone'* ]]
+	cmp before "$(key_file b)"
+}
