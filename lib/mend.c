@@ -224,6 +224,7 @@ idq_mend_nameless(struct check *c, struct job *j, const char *path,
 	}
 	if (idq_where(c->q, j) < PL_TMP)
 		return 0;
+	check_clock(c, j, path);
 	if (c->f->dry_run) {
 		idq_report(c, false, path, "its job is in no directory");
 		return 0;

@@ -606,3 +606,15 @@ left new/junk"
 	run -0 --separate-stderr idq work --drain -- true
 	is "$(state_of a)" $'new\ndone'
 }
+
+@test "fsck: a clock that was ahead is named with a job in no directory, too" {
+	need faketime
+	at +10y idq add -k a
+	at +10y idq work --drain -- true
+	rm "$queue/$(name_of a)"
+	run -1 --separate-stderr idq fsck
+	[[ $output == *"left	$(key_name a)	by a clock that was ahead, "* ]]
+	[[ $output == *"fixed	$(key_name a)"$'\t'* ]]
+	is "$(state_of a)" 'done'
+	leaves "$(name_of a)"
+}
