@@ -109,3 +109,73 @@ idq_rejoin(struct check *c, struct job *j, const char *path)
 	idq_job_close(&own);
 	return r;
 }
+
+/* Whether it has ended and has its key no more, or should not have it. */
+static bool
+is_history(const struct job *j, int owner)
+{
+	return owner != 1 && idq_is_over(j) && (owner == 2 ||
+	    j->pub.state == IDQ_EXPIRED || j->pub.release <= idq_now());
+}
+
+static int
+check_history(struct check *c, struct job *j, const char *path)
+{
+	if (j->pub.state == IDQ_EXPIRED)
+		return 0;
+	if (c->f->dry_run) {
+		idq_report(c, false, path, "left over from a job that is gone");
+		return 0;
+	}
+	if (idq_free_key(c->q, j, path, false) == -1)
+		return -1;
+	idq_report(c, true, path, "left over from a job that is gone: removed");
+	return 0;
+}
+
+static int
+check_running(struct check *c, struct job *j, const char *path)
+{
+	if (j->pub.lease > idq_now())
+		return 0;
+	if (c->f->dry_run) {
+		idq_report(c, false, path, "interrupted");
+		return 0;
+	}
+	if (idq_interrupt(c->q, j, path) == -1)
+		return -1;
+	idq_report(c, true, path, "interrupted: now %s",
+	    idq_state_name(j->pub.state));
+	return 0;
+}
+
+static int
+move_home(struct check *c, struct job *j, const char *path)
+{
+	char to[PATH_SIZE];
+
+	idq_place_of(j, idq_now(), to);
+	if (strcmp(path, to) == 0)
+		return 0;
+	/* Due, and behind others of its group. */
+	if (c->place == PL_PACED && j->pub.state == IDQ_PENDING &&
+	    idq_parked_path(j, to) && strcmp(path, to) == 0)
+		return 0;
+	/* Due, but not yet promoted: that is for the next claim. */
+	if (c->place == PL_WAIT && j->pub.state == IDQ_PENDING) {
+		idq_place_path(PL_WAIT, j->pub.hash, j->pub.id, j->pub.due,
+		    to);
+		if (strcmp(path, to) == 0)
+			return 0;
+	}
+	if (c->f->dry_run) {
+		idq_report(c, false, path, "its trail says %s", to);
+		return 0;
+	}
+	if (idq_settle(c->q, j, path) == -1)
+		return -1;
+	idq_report(c, true, path, "moved to where its trail says: %s", to);
+	/* Nobody works on it, since its lock was free. */
+	return j->started && j->line.to == PL_CUR ? check_running(c, j, to) :
+	    0;
+}

@@ -263,7 +263,9 @@ idq_fsck(struct idq *q, struct idq_fsck *f)
 
 	f->checked = f->fixed = f->left = 0;
 	idq_set_notice(q, noticed, &w);
+	q->mending = true;
 	r = check(&w);
+	q->mending = false;
 	idq_set_notice(q, w.notice, w.notice_arg);
 	return r;
 }

@@ -92,6 +92,7 @@ struct idq {
 	void	(*notice)(void *, const char *);
 	void	*notice_arg;
 	bool	 sync_failed;		/* of a line; never to be repeated */
+	bool	 mending;		/* what has a name already keeps it */
 	uint64_t started;		/* our process, see pid.c; 0: unknown */
 	unsigned int spares;		/* files of ours to be used again */
 	unsigned int spares_max;

@@ -43,10 +43,20 @@ idq_remove(struct idq *q, const char *path)
 	drop_folder(q, path);
 }
 
+/* Ids are random: what is there already is no job of an idq's making. */
+static bool
+is_taken(struct idq *q, const struct job *j, const char *to)
+{
+	return idq_at_exists(q, to) && idq_job_is(q, j, to) != 1;
+}
+
 static int
 rename_to(struct idq *q, const struct job *j, const char *from,
     const char *to)
 {
+	if (q->mending && is_taken(q, j, to))
+		return idq_error(q, EX_SOFTWARE, "%s/%s: is in the way; left "
+		    "alone", q->path, to);
 	for (int i = 0; i < TRIES; i++) {
 		if (idq_at_rename(q, from, to) == 0)
 			return 1;

@@ -618,3 +618,29 @@ left new/junk"
 	is "$(state_of a)" 'done'
 	leaves "$(name_of a)"
 }
+
+@test "fsck: what is in the way of a job is not overwritten" {
+	local home
+
+	one_of_each
+	for key in 'done' failed held pending; do
+		home=$(name_of "$key")
+		mv "$queue/$home" "$queue/cur/$(hash_of "$key").$(id_of "$key")"
+		echo junk >"$queue/$home"
+		echo "$home" >>homes
+	done
+	run -1 --separate-stderr idq fsck
+	is "$stderr" ''
+	while read -r home; do
+		[[ $output == *"left	cur/"*"	$home: is in the way; left alone"* ]]
+		is "$(cat "$queue/$home")" junk
+	done <homes
+	run -1 --separate-stderr idq fsck
+	is "$(cut -f1 <<<"$output" | sort -u)" left
+	(cd "$queue" && xargs rm <"$OLDPWD/homes")
+	run -0 --separate-stderr idq fsck
+	for key in 'done' failed held pending; do
+		name_of "$key"
+	done | diff homes -
+	clean
+}
