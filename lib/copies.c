@@ -82,7 +82,8 @@ check_owner(struct check *c, struct job *own, const char *path)
 {
 	if (!own->whole || c->f->dry_run)
 		return 0;
-	return idq_mend_nameless(c, own, path, own->pub.hash) == -1 ? -1 : 2;
+	/* What is wrong with it is said when its own turn comes. */
+	return idq_mend_nameless(c, own, path, own->pub.hash) == -1 ? 0 : 2;
 }
 
 /*
@@ -108,29 +109,6 @@ idq_rejoin(struct check *c, struct job *j, const char *path)
 	idq_job_unlock(&own);
 	idq_job_close(&own);
 	return r;
-}
-
-/* Whether it has ended and has its key no more, or should not have it. */
-static bool
-is_history(const struct job *j, int owner)
-{
-	return owner != 1 && idq_is_over(j) && (owner == 2 ||
-	    j->pub.state == IDQ_EXPIRED || j->pub.release <= idq_now());
-}
-
-static int
-check_history(struct check *c, struct job *j, const char *path)
-{
-	if (j->pub.state == IDQ_EXPIRED)
-		return 0;
-	if (c->f->dry_run) {
-		idq_report(c, false, path, "left over from a job that is gone");
-		return 0;
-	}
-	if (idq_free_key(c->q, j, path, false) == -1)
-		return -1;
-	idq_report(c, true, path, "left over from a job that is gone: removed");
-	return 0;
 }
 
 static int

@@ -67,6 +67,29 @@ set_aside(struct check *c, struct job *j, const char *path)
 	return 0;
 }
 
+/* Whether it has ended and has its key no more, or should not have it. */
+static bool
+is_history(const struct job *j, int owner)
+{
+	return owner != 1 && idq_is_over(j) && (owner == 2 ||
+	    j->pub.state == IDQ_EXPIRED || j->pub.release <= idq_now());
+}
+
+static int
+check_history(struct check *c, struct job *j, const char *path)
+{
+	if (j->pub.state == IDQ_EXPIRED)
+		return move_home(c, j, path);
+	if (c->f->dry_run) {
+		idq_report(c, false, path, "left over from a job that is gone");
+		return 0;
+	}
+	if (idq_free_key(c->q, j, path, false) == -1)
+		return -1;
+	idq_report(c, true, path, "left over from a job that is gone: removed");
+	return 0;
+}
+
 /*
  * A line with a time still to come was written by a clock that was ahead.  What
  * that decided stands, and only a person knows whether it should.

@@ -644,3 +644,38 @@ left new/junk"
 	done | diff homes -
 	clean
 }
+
+@test "fsck: a stray job is held although the one with its key cannot be mended" {
+	local home stray wrong
+
+	idq add -k a
+	mv "$queue/$(name_of a)" keep
+	rm "$(key_file a)"
+	idq add -k a
+	home=$(name_of a)
+	wrong=cancelled/2020-01-01/$(hash_of a).$(id_of a)
+	mkdir -m 700 "$queue/cancelled/2020-01-01"
+	mv "$queue/$home" "$queue/$wrong"
+	echo junk >"$queue/$home"
+	stray=$(hash_of a).$(sed -n 's/^Id: //p;/^$/q' keep)
+	cp keep "$queue/new/20250101T000000.000000Z.$stray"
+	chmod 600 "$queue/new/20250101T000000.000000Z.$stray"
+	run -1 --separate-stderr idq fsck
+	[ -e "$queue/hold/$stray" ]
+	run -1 --separate-stderr idq fsck
+	is "$(cut -f1,2 <<<"$output" | sort)" \
+	    "$(printf 'left\t%s\n' "$home" "$wrong" | sort)"
+}
+
+@test "fsck: an expired job in a wrong directory is moved, also without its key" {
+	idq add -k a --not-after @1
+	idq add -k a
+	name=$(cd "$queue" && echo expired/*/*)
+	mv "$queue/$name" "$queue/hold/${name##*/}"
+	mends "hold/${name##*/}"
+	[ -e "$queue/$name" ]
+	rm "$(key_file a)" "$queue/new/"*
+	mv "$queue/$name" "$queue/hold/${name##*/}"
+	mends "hold/${name##*/}"
+	[ -e "$queue/$name" ]
+}
