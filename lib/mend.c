@@ -43,6 +43,53 @@ link_key(struct check *c, struct job *j, const char *path)
 	return 1;
 }
 
+static int
+check_running(struct check *c, struct job *j, const char *path)
+{
+	if (j->pub.lease > idq_now())
+		return 0;
+	if (c->f->dry_run) {
+		idq_report(c, false, path, "interrupted");
+		return 0;
+	}
+	if (idq_interrupt(c->q, j, path) == -1)
+		return -1;
+	idq_report(c, true, path, "interrupted: now %s",
+	    idq_state_name(j->pub.state));
+	return 0;
+}
+
+static int
+move_home(struct check *c, struct job *j, const char *path)
+{
+	char to[PATH_SIZE];
+
+	idq_place_of(j, idq_now(), to);
+	if (strcmp(path, to) == 0)
+		return 0;
+	/* Due, and behind others of its group. */
+	if (c->place == PL_PACED && j->pub.state == IDQ_PENDING &&
+	    idq_parked_path(j, to) && strcmp(path, to) == 0)
+		return 0;
+	/* Due, but not yet promoted: that is for the next claim. */
+	if (c->place == PL_WAIT && j->pub.state == IDQ_PENDING) {
+		idq_place_path(PL_WAIT, j->pub.hash, j->pub.id, j->pub.due,
+		    to);
+		if (strcmp(path, to) == 0)
+			return 0;
+	}
+	if (c->f->dry_run) {
+		idq_report(c, false, path, "its trail says %s", to);
+		return 0;
+	}
+	if (idq_settle(c->q, j, path) == -1)
+		return -1;
+	idq_report(c, true, path, "moved to where its trail says: %s", to);
+	/* Nobody works on it, since its lock was free. */
+	return j->started && j->line.to == PL_CUR ? check_running(c, j, to) :
+	    0;
+}
+
 /* An unfinished job whose key belongs to another one: never to be run. */
 static int
 set_aside(struct check *c, struct job *j, const char *path)
