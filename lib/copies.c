@@ -78,12 +78,15 @@ join(struct check *c, struct job *j, const char *path, const struct job *own)
  * directory may have to go, or to be completed, before that job is judged.
  */
 static int
-check_owner(struct check *c, struct job *own, const char *path)
+check_owner(struct check *c, struct job *own, const char *path,
+    const char *hash)
 {
-	if (!own->whole || c->f->dry_run)
+	if (c->f->dry_run)
+		return 0;
+	if (!own->whole && (!own->begins || idq_is_named(c->q, hash) != 0))
 		return 0;
 	/* What is wrong with it is said when its own turn comes. */
-	return idq_mend_nameless(c, own, path, own->pub.hash) == -1 ? 0 : 2;
+	return idq_mend_nameless(c, own, path, hash) == -1 ? 0 : 2;
 }
 
 /*
@@ -105,7 +108,7 @@ idq_rejoin(struct check *c, struct job *j, const char *path)
 	if (own.whole && strcmp(own.pub.id, j->pub.id) == 0)
 		r = join(c, j, path, &own);
 	else
-		r = check_owner(c, &own, key);
+		r = check_owner(c, &own, key, j->pub.hash);
 	idq_job_unlock(&own);
 	idq_job_close(&own);
 	return r;

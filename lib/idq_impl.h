@@ -718,6 +718,7 @@ void	 idq_report(struct check *, bool fixed, const char *path,
 int	 idq_complain(struct check *, const char *path);
 
 /* mend.c: 0, or -1.  The job is locked. */
+/* 1: PATH is no name of the job. */
 int	 idq_mend(struct check *, struct job *, const char *path);
 /* PATH is its key; it has no name in a state directory. */
 int	 idq_mend_nameless(struct check *, struct job *, const char *path,

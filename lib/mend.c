@@ -62,20 +62,20 @@ check_running(struct check *c, struct job *j, const char *path)
 static int
 move_home(struct check *c, struct job *j, const char *path)
 {
-	char to[PATH_SIZE];
+	char to[PATH_SIZE], other[PATH_SIZE];
 
 	idq_place_of(j, idq_now(), to);
 	if (strcmp(path, to) == 0)
 		return 0;
 	/* Due, and behind others of its group. */
 	if (c->place == PL_PACED && j->pub.state == IDQ_PENDING &&
-	    idq_parked_path(j, to) && strcmp(path, to) == 0)
+	    idq_parked_path(j, other) && strcmp(path, other) == 0)
 		return 0;
 	/* Due, but not yet promoted: that is for the next claim. */
 	if (c->place == PL_WAIT && j->pub.state == IDQ_PENDING) {
 		idq_place_path(PL_WAIT, j->pub.hash, j->pub.id, j->pub.due,
-		    to);
-		if (strcmp(path, to) == 0)
+		    other);
+		if (strcmp(path, other) == 0)
 			return 0;
 	}
 	if (c->f->dry_run) {
@@ -169,15 +169,11 @@ check_clock(struct check *c, const struct job *j, const char *path)
 }
 
 /* J stands at PATH and is locked: 0, 1 that is no name of J, -1. */
-int
-idq_mend(struct check *c, struct job *j, const char *path)
+static int
+mend(struct check *c, struct job *j, const char *path)
 {
 	int owner, r;
 
-	if (!j->whole) {
-		idq_report(c, false, path, "is corrupt or not idq's");
-		return 0;
-	}
 	if (strstr(path, j->pub.id) == NULL) {
 		idq_report(c, false, path, "has the id of another job");
 		return 1;
@@ -200,6 +196,67 @@ idq_mend(struct check *c, struct job *j, const char *path)
 	if (c->place == PL_CUR && j->started && j->line.to == PL_CUR)
 		return check_running(c, j, path);
 	return move_home(c, j, path);
+}
+
+/*
+ * A job in several directories: when one of its names is looked at and that adds
+ * a line, a name that was looked at before may have been right, or in the way
+ * then, and is not any more.
+ */
+#define HOMES	7
+
+struct homes {
+	char	path[HOMES][PATH_SIZE];
+	int64_t	end;			/* of the trail that they are by */
+};
+
+static void
+homes_of(const struct job *j, struct homes *h)
+{
+	static const enum place places[] = { PL_NEW, PL_WAIT, PL_CUR, PL_HOLD,
+	    PL_FAILED };
+	const struct idq_job *p = &j->pub;
+	size_t n;
+
+	for (n = 0; n < NITEMS(places); n++)
+		idq_place_path(places[n], p->hash, p->id, p->due, h->path[n]);
+	idq_place_of(j, idq_now(), h->path[n++]);
+	if (!idq_parked_path(j, h->path[n]))
+		h->path[n][0] = '\0';
+	h->end = j->end;
+}
+
+static int
+leave_homes(struct check *c, const struct job *j, const struct homes *h)
+{
+	char to[PATH_SIZE];
+	int r;
+
+	if (j->end == h->end)
+		return 0;
+	idq_place_of(j, idq_now(), to);
+	if ((r = idq_job_is(c->q, j, to)) != 1)
+		return r;
+	r = 0;
+	for (size_t i = 0; r == 0 && i < HOMES; i++)
+		if (*h->path[i] != '\0' && strcmp(h->path[i], to) != 0)
+			r = idq_drop(c->q, j, h->path[i]);
+	return r;
+}
+
+int
+idq_mend(struct check *c, struct job *j, const char *path)
+{
+	struct homes h;
+	int r;
+
+	if (!j->whole) {
+		idq_report(c, false, path, "is corrupt or not idq's");
+		return 0;
+	}
+	homes_of(j, &h);
+	r = mend(c, j, path);
+	return r == 0 ? leave_homes(c, j, &h) : r;
 }
 
 /* A key whose job stands in no state directory; J is locked. */

@@ -679,3 +679,43 @@ left new/junk"
 	mends "hold/${name##*/}"
 	[ -e "$queue/$name" ]
 }
+
+@test "fsck: a job in two directories that a wish ends has one name then" {
+	idq add -k a
+	idq release "$(idq claim)"
+	ln "$queue/$(name_of a)" "$queue/cur/$(hash_of a).$(id_of a)"
+	echo 'cancel 2026-01-01T00:00:00.000000Z somebody' \
+	    >"$queue/asked/$(id_of a)"
+	chmod 600 "$queue/asked/$(id_of a)"
+	run -0 --separate-stderr idq fsck
+	is "$(state_of a)" cancelled
+	clean
+}
+
+@test "fsck: a wrong name in wait is moved to where it says" {
+	idq add -k a
+	name=$(name_of a)
+	mkdir -m 700 "$queue/wait/20260101T0000"
+	mv "$queue/$name" "$queue/wait/20260101T0000/20260101T000000.000000Z.$(
+	    hash_of a).$(id_of a)"
+	run -0 --separate-stderr idq fsck
+	[[ $output == *": $name" ]]
+	is "$(name_of a)" "$name"
+}
+
+@test "fsck: a job gets the key that an unfinished add has left" {
+	local name
+
+	idq add -k a --not-after @1
+	name=$(name_of a)
+	rm "$(key_file a)"
+	: >"$(key_file a)"
+	# It does not say any more that it has expired.
+	sed -i '$d' "$queue/$name"
+	chmod 600 "$queue/$name"
+	run -0 --separate-stderr idq fsck
+	[[ $output == *"$(key_name a)"$'\tnever accepted: removed'* ]]
+	[[ $output == *"$name"$'\tits key had no file: linked again'* ]]
+	is "$(state_of a)" new
+	clean
+}
