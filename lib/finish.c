@@ -264,10 +264,14 @@ idq_finish_begin(struct idq *q, struct job *j, enum how how, int value,
     const char *said)
 {
 	struct line l;
+	int r;
 
-	if (last_line(q, j, how, value, said, &l) == -1)
+	if (last_line(q, j, how, value, said, &l) == -1 ||
+	    (r = idq_step_begin(q, j, &l, false)) == -1)
 		return -1;
-	return idq_step_begin(q, j, &l, false);
+	/* Not after the sync: the log is in order of time. */
+	idq_log_line(q, j);
+	return r;
 }
 
 int

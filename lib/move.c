@@ -247,16 +247,13 @@ idq_step_end(struct idq *q, struct job *j, const char *from)
 {
 	char to[PATH_SIZE];
 
-	if (is_late(q, j, from)) {
-		idq_log_line(q, j);
+	if (is_late(q, j, from))
 		return idq_cancel_now(q, j, from);
-	}
 	if (j->asked)
 		drop_asked(q, j, j->line.to);
 	idq_place_of(j, j->line.at, to);
 	if (strcmp(from, to) != 0 && idq_pace_move(q, j, from, to) == -1)
 		idq_notice(q, "%s", q->msg);
-	idq_log_line(q, j);
 	return 0;
 }
 
@@ -268,6 +265,7 @@ idq_step(struct idq *q, struct job *j, const char *from, struct line *l,
 
 	if (r == -1 || (r == 1 && sync_line(q, j) == -1))
 		return -1;
+	idq_log_line(q, j);
 	return idq_step_end(q, j, from);
 }
 

@@ -269,13 +269,13 @@ setup() {
 	openat asked/ID                 # is it to be cancelled?
 	write                           # done
 	fsync
-	renameat cur/H.ID done/DAY/H.ID
-	fstatat cur/H.ID                # is the old name gone?
 	openat log/DAY                  # the line of the log
 	fstat                           # a regular file? its size
 	read                            # does it end with a whole line?
 	write
 	close
+	renameat cur/H.ID done/DAY/H.ID
+	fstatat cur/H.ID                # is the old name gone?
 	flock                           # also of copies
 	close                           # the job
 	close                           # the queue
