@@ -302,10 +302,12 @@ around() {
 
 @test "stats: of more than 1000 failed jobs the oldest is not known" {
 	seq 1001 | sed 's/$/\t/' | idq add --batch
-	for job in "$queue"/new/*; do
-		name=${job##*/}
-		mv "$job" "$queue/failed/${name#*Z.}"
-	done
+	python3 - "$queue" <<-'END'
+		import os, sys
+		os.chdir(sys.argv[1])
+		for name in os.listdir("new"):
+		    os.rename("new/" + name, "failed/" + name.split("Z.")[1])
+	END
 	run -0 --separate-stderr idq stats
 	is "$(figure failed cat <<<"$output")" 1001
 	is "$(figure oldest-failed cat <<<"$output")" -
