@@ -558,11 +558,12 @@ claimed() {
 	wait
 	is "$(cat tokens? | wc -l)" 300
 	is "$(cat tokens? | sort -u | wc -l)" 300
+	idq log --event claimed | cut -f3,6 >keys
 	for i in 1 2 3 4; do
-		while read -r token; do
-			idq show --field key "$token"
-		done <"tokens$i" >"keys$i"
+		awk 'NR == FNR { key[$1] = $2; next } { print key[$1] }' keys \
+		    "tokens$i" >"keys$i"
 		sort -c "keys$i"
+		is "$(grep -c . "keys$i")" "$(wc -l <"tokens$i")"
 	done
 }
 

@@ -48,9 +48,10 @@ layer() {
 	need faketime
 	idq init -q calls
 	seq 80 | sed 's/.*/call\/&\t&/' >due
+	start=$(date -d 2026-11-23T08:00:00Z +%s)
 	tick=0
 	while [ "$tick" -le 990 ]; do
-		on "2026-11-23T08:00:00Z + $tick minutes" \
+		at "$(printf %+d $((start - EPOCHSECONDS + 60 * tick)))" \
 		    idq add -q calls --batch --not-after 2026-11-23T20:00Z <due \
 		    2>>mail
 		tick=$((tick + 5))
