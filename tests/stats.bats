@@ -277,10 +277,12 @@ around() {
 	run -0 --separate-stderr at +3h idq stats --by group
 	is "$(cut -f1,2,7 <<<"$output" | sed -n 2p)" '1	0	+45'
 	around 7200 "$(cut -f6 <<<"$output" | sed -n 2p)"
-	run -0 --separate-stderr idq stats --by group --json
+	# At the same moment, however long the first takes.
+	now=$(date '+@%Y-%m-%d %H:%M:%S')
+	run -0 --separate-stderr at "$now" idq stats --by group --json
 	is "$(jq -r '[.pending, .waiting, .running, .held, .failed,
 	    .oldest // "-", .group // "-"] | @tsv' <<<"$output")" \
-	    "$(idq stats --by group)"
+	    "$(at "$now" idq stats --by group)"
 	# What is over is not shown, and nothing is nothing.
 	idq init -q empty
 	run -0 --separate-stderr idq stats -q empty --by group

@@ -131,7 +131,7 @@ in_a_group(void)
 static void
 in_a_long_queue(void)
 {
-	char key[8];
+	char key[16];
 
 	start();
 	for (int i = 0; i < 100; i++) {
@@ -153,7 +153,7 @@ static void
 many_in_a_long_queue(void)
 {
 	int others[20];
-	char key[8];
+	char key[16];
 
 	start();
 	for (int i = 0; i < 100; i++) {
