@@ -181,6 +181,7 @@ CRON_DEPS = cron passwd
 RIG_DEPS = strace mount util-linux e2fsprogs xfsprogs btrfs-progs fuse3 \
 	libfuse3-dev libfaketime spin clang libclang-rt-14-dev git
 VALGRIND_DEPS = valgrind libc6-dbg
+NFS_DEPS = qemu-system-x86 python3 e2fsprogs dpkg
 BENCH_DEPS = sqlite3 redis-server redis-tools nq task-spooler beanstalkd \
 	findutils parallel gnuplot-nox python3 strace e2fsprogs xfsprogs \
 	btrfs-progs
@@ -324,6 +325,11 @@ HANDOVER_TESTS = tests/postgres.bats tests/http.bats tests/nats.bats
 check-handover: deps
 	tests/helpers/deps $(HANDOVER_DEPS)
 	$(MAKE) test TESTS='$(HANDOVER_TESTS)'
+# A queue that two clients share over NFS, in a virtual machine.
+check-nfs:
+	tests/helpers/deps $(DEPS) $(NFS_DEPS)
+	$(MAKE) all
+	IDQ="$$(pwd)/$(B)/idq" CC='$(CC)' tests/nfs/run
 
 # What compilers find out without running it.
 analyze:
@@ -418,3 +424,6 @@ clean:
 	check-build check-completions check-cron check-handover check-headers \
 	check-install check-metrics check-rigs check-symbols check-valgrind \
 	clang clean coverage demo deps gcc install lint test torture uninstall unit
+	check-build check-completions check-cron check-headers check-install \
+	check-metrics check-nfs check-rigs check-symbols check-valgrind clang clean \
+	coverage demo deps gcc install lint test torture uninstall unit
