@@ -75,6 +75,7 @@ LIB_SRCS = \
 	lib/purge.c \
 	lib/queue.c \
 	lib/reap.c \
+	lib/remote.c \
 	lib/run.c \
 	lib/served.c \
 	lib/share.c \

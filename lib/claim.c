@@ -44,7 +44,7 @@ idq_claimed(struct idq *q, struct job *j, const char *from, int64_t lease)
 	l.event = EV_CLAIMED;
 	l.to = PL_CUR;
 	l.n = p->claims + 1;
-	l.lease = lease != 0 ? idq_after(l.at, lease) : 0;
+	l.lease = lease != 0 ? idq_after(idq_lease_now(q), lease) : 0;
 	snprintf(l.detail, sizeof(l.detail), "host=%s boot=%.8s pid=%d",
 	    q->host, idq_boot(q), (int)getpid());
 	if (idq_trail_append(q, j, &l) == -1) {
@@ -301,7 +301,8 @@ renew(struct idq *q, struct job *j, int64_t lease)
 	l.event = EV_RENEWED;
 	l.n = j->pub.claims;
 	l.to = PL_CUR;
-	l.lease = idq_after(l.at, lease != 0 ? lease : q->cfg[CFG_LEASE]);
+	l.lease = idq_after(idq_lease_now(q), lease != 0 ? lease :
+	    q->cfg[CFG_LEASE]);
 	if (idq_trail_append(q, j, &l) == -1)
 		return -1;
 	if (idq_sync_file(q, j->fd) == -1)

@@ -83,6 +83,9 @@ struct idq {
 	bool	 created;
 	bool	 writable;
 	bool	 careful;		/* others can put things into it */
+	bool	 remote;		/* other machines can change it */
+	int64_t	 clock_at;		/* ticks when clock_off was measured */
+	int64_t	 clock_off;		/* of the server's clock from ours */
 	mode_t	 dmode;			/* of what we make in it */
 	mode_t	 fmode;
 	int64_t	 cfg[CFG_N];
@@ -181,6 +184,12 @@ int	 idq_config_load(struct idq *);
 /* Whether nobody but the owner, or root, can have set it. */
 bool	 idq_config_is_safe(struct idq *);
 
+/* remote.c: a file system that other machines change, too. */
+bool	 idq_is_remote(int fd);
+/* The time by which all who share the queue judge leases. */
+int64_t	 idq_lease_now(struct idq *);
+bool	 idq_is_leased(struct idq *, const struct job *);
+
 /* share.c: open all of the queue to its group, or close it to the owner. */
 int	 idq_set_modes(struct idq *, bool open);
 
@@ -191,6 +200,11 @@ int	 idq_mkdir_for(struct idq *, const char *path);
  * and EINVAL: no regular file.
  */
 ssize_t	 idq_read_small(struct idq *, const char *path, char *, size_t);
+/*
+ * Whether FD is the file at PATH, which says if a link or a rename that failed
+ * was done: on NFS the reply may have been lost.  errno stays.
+ */
+bool	 idq_is_at(struct idq *, int fd, const char *path);
 /* Replace PATH by TEXT, by rename; synced with its directory if SYNC. */
 int	 idq_write_small(struct idq *, const char *path, const char *text,
 	    bool sync);
@@ -769,7 +783,8 @@ struct served {
 	bool		 scan;		/* and due times to be looked at */
 	bool		 limited;	/* the rate allows none now */
 	unsigned int	 busy;		/* looks in vain, for a lock */
-	int64_t		 rescan_at;	/* ticks, as the next two */
+	int64_t		 rescan_at;	/* ticks, as the next three */
+	int64_t		 look_at;	/* for what no event tells of */
 	int64_t		 soon_at;	/* to look again; 0: not */
 	int64_t		 not_before;	/* to start nothing */
 	int64_t		 next_due;	/* wall clock; 0: none */
@@ -846,6 +861,9 @@ int64_t	 idq_child_tick(struct idq *, struct child *);
  * It ended with the wait status: write that.  0 that is all, and the job is
  * left; 1 its file is to be synced, and then settled; -1.
  */
+/* Somebody else has it, since a server took us for dead. */
+bool	 idq_child_is_lost(struct idq *, const struct child *);
+/* It ended with the wait status: write that, leave the job. 0 or -1. */
 int	 idq_child_ended(struct idq *, struct child *, int status);
 /* Leave the job, after a sync that ended with ERR, which is 0 or errno. */
 int	 idq_child_settle(struct idq *, struct child *, int err);

@@ -46,7 +46,7 @@ link_key(struct check *c, struct job *j, const char *path)
 static int
 check_running(struct check *c, struct job *j, const char *path)
 {
-	if (j->pub.lease > idq_now())
+	if (idq_is_leased(c->q, j))
 		return 0;
 	if (c->f->dry_run) {
 		idq_report(c, false, path, "interrupted");

@@ -275,7 +275,7 @@ reap_first(struct idq *q, struct job *j)
 
 	if (p->state != IDQ_RUNNING)
 		return 0;
-	if (p->lease > idq_now())
+	if (idq_is_leased(q, j))
 		return idq_is_locked(q, j);
 	if (idq_interrupt(q, j, p->path) == -1)
 		return -1;
@@ -335,7 +335,7 @@ hold_locked(struct idq *q, struct job *j)
 	struct idq_job *p = &j->pub;
 	struct line l;
 
-	if (p->state == IDQ_RUNNING && p->lease > idq_now())
+	if (p->state == IDQ_RUNNING && idq_is_leased(q, j))
 		return is_running(q);
 	if (reap_first(q, j) == -1)
 		return -1;

@@ -317,6 +317,7 @@ open_dir(struct idq *q)
 	}
 	if (fstat(q->fd, &st) == -1)
 		return idq_errno(q, "%s", q->path);
+	q->remote = idq_is_remote(q->fd);
 	q->dmode = st.st_mode & (S_IRWXU | S_IRWXG | S_ISGID);
 	q->fmode = st.st_mode & (S_IRUSR | S_IWUSR | S_IRGRP | S_IWGRP);
 	/* Whose queue it is comes before what is wrong with it. */

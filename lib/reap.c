@@ -23,7 +23,7 @@ idq_reap_one(struct idq *q, struct job *j, const char *path)
 	}
 	if (!j->started || j->line.to != PL_CUR)
 		return idq_settle(q, j, path);
-	if (j->pub.lease > idq_now())
+	if (idq_is_leased(q, j))
 		return 0;
 	return idq_interrupt(q, j, path) == -1 ? -1 : 1;
 }

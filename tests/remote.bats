@@ -1,0 +1,84 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+#
+# remote: a file system that other machines change, too.  Its clock is another
+# one, its events do not come, and a reply can be lost.  Here a local one passes
+# for it; tests/nfs has a real one.
+
+# $output and $stderr come from bats, and some words are for another shell.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154
+
+load helpers/common
+
+setup() {
+	common_setup
+	idq init
+	queue=$(queue_path)
+}
+
+# A library with C code from standard input, which is preloaded from now on.
+preload() {
+	need cc
+	cc -shared -fPIC -D_GNU_SOURCE -x c -o "$1.so" -
+	export LD_PRELOAD="$PWD/$1.so"
+}
+
+# A file system that says that it is NFS, and tells nothing.
+nfs() {
+	preload nfs <<-'END'
+		#include <stdint.h>
+		#include <sys/syscall.h>
+		#include <sys/vfs.h>
+		#include <unistd.h>
+		int fstatfs(int fd, struct statfs *fs)
+		{
+			int r = (int)syscall(SYS_fstatfs, fd, fs);
+			fs->f_type = 0x6969;
+			return r;
+		}
+		int inotify_add_watch(int fd, const char *path, uint32_t mask)
+		{
+			(void)fd, (void)path, (void)mask;
+			return 1;
+		}
+	END
+}
+
+# off OFFSET COMMAND...: with the clock of this machine shifted, but not that
+# of the server, which says when a file was made.
+off() {
+	need faketime
+	local offset=$1
+
+	shift
+	FAKETIME=$offset FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1 \
+	    LD_PRELOAD="${LD_PRELOAD-} $(echo \
+	    /usr/lib/*/faketime/libfaketime.so.1)" "$@"
+}
+
+@test "remote: a lease is judged by the server's clock" {
+	idq add -k a
+	token=$(idq claim --lease 1h)
+	nfs
+	off +2h idq work --drain -- true
+	is "$(state_of a)" cur
+	run -0 --separate-stderr off -2h idq renew --lease 30m "$token"
+	expect 0 ''
+	# By the clock of the client it would have run out before it began.
+	idq work --drain -- true
+	is "$(state_of a)" cur
+	run -0 --separate-stderr off +2h idq renew --lease 1s "$token"
+	expect 0 ''
+	sleep 1.1
+	idq work --drain -- true
+	is "$(state_of a)" 'done'
+	find "$queue/run" -name 'clock.*' | nothing
+}
+
+@test "remote: on a local file system it is the clock of the machine" {
+	idq add -k a
+	idq claim --lease 1h
+	off +2h idq work --drain -- true
+	is "$(state_of a)" 'done'
+}
+
