@@ -15,6 +15,7 @@
 #include "idq_impl.h"
 
 #define RESCAN		IDQ_MINUTE
+#define LOOK		(5 * IDQ_SECOND)	/* for what others did */
 #define SOON		(50 * IDQ_SECOND / 1000)	/* a busy job again */
 #define REST		(10 * IDQ_SECOND)	/* when nothing can start */
 #define SINGLE		"run/single"
@@ -188,9 +189,11 @@ rescan(struct served *s, bool full)
 		s->rescan_at = idq_ticks() +
 		    (s->ino == -1 ? IDQ_SECOND : RESCAN);
 	}
+	s->look_at = idq_ticks() + LOOK;
 	s->scan = false;
 	s->look = true;
-	return idq_promote(s->q, &s->next_due) == -1 ? -1 : full;
+	return idq_promote(s->q, &s->next_due) == -1 ? -1 :
+	    full || s->q->remote;
 }
 
 int
@@ -198,7 +201,9 @@ idq_served_rescan(struct served *s)
 {
 	if (idq_ticks() >= s->rescan_at)
 		return rescan(s, true);
-	if (s->scan || (s->next_due != 0 && idq_now() >= s->next_due))
+	/* No event tells of what another machine did. */
+	if (s->scan || (s->q->remote && idq_ticks() >= s->look_at) ||
+	    (s->next_due != 0 && idq_now() >= s->next_due))
 		return rescan(s, false);
 	return 0;
 }

@@ -552,6 +552,8 @@ tick_queue(const struct worker *w, const struct served *s, int64_t now,
 {
 	if (follows(w) || w->running > 0 || s->limited) {
 		sooner(wait, s->rescan_at - now);
+		if (s->q->remote)
+			sooner(wait, s->look_at - now);
 		if (s->next_due != 0)
 			sooner(wait, s->next_due - idq_now());
 	}

@@ -82,3 +82,13 @@ off() {
 	is "$(state_of a)" 'done'
 }
 
+@test "remote: a follower finds within seconds what no event told of" {
+	nfs
+	spawn idq work -- true
+	wait_for '[ -e "$queue/run/single" ]'
+	for key in a b; do
+		idq add -k "$key"
+		wait_for "[ \"\$(state_of $key)\" = 'done' ]" 20
+	done
+}
+
