@@ -484,26 +484,46 @@ leave(struct idq *q, struct child *c)
 	idq_job_unlock(&c->job);
 }
 
+/*
+ * By the file as it is for whoever opens it now.  Without its lock, our own
+ * descriptor has what it had before, or an error.
+ */
+bool
+idq_child_is_lost(struct idq *q, const struct child *c)
+{
+	struct job j;
+	bool lost;
+	int r;
+
+	if ((r = idq_key_open(q, c->hash, &j)) != 1)
+		return r == 0;
+	lost = j.whole && (strcmp(j.pub.id, c->id) != 0 || !j.started ||
+	    j.line.event != EV_CLAIMED || j.pub.claims != c->claims);
+	idq_job_close(&j);
+	return lost;
+}
+
 int
 idq_child_ended(struct idq *q, struct child *c, int status)
 {
 	struct job *j = &c->job;
+	bool lost = q->remote && idq_child_is_lost(q, c);
 	int r;
 
 	if (c->keeper.fd != -1)
 		idq_out_end(q, c);
 	q->sync_failed = false;
-	if (idq_job_load(q, j, c->hash) == -1)
+	if (!lost && idq_job_load(q, j, c->hash) == -1)
 		return -1;
 	/* An NFS server may have given our lock to somebody else. */
-	if (!j->whole || !j->started || j->line.event != EV_CLAIMED ||
-	    j->pub.claims != c->claims) {
+	if (lost || !j->whole || !j->started ||
+	    j->line.event != EV_CLAIMED || j->pub.claims != c->claims) {
 		if (j->whole)
 			idq_log_write(q, &j->pub, idq_now(), "lost",
 			    c->claims, "");
 		idq_notice(q, "%s: the claim was lost", j->whole ?
 		    j->pub.key : c->hash);
-		leave(q, c);
+		idq_job_unlock(j);
 		return 0;
 	}
 	if ((r = write_end(q, c, status)) != 0)

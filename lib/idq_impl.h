@@ -857,13 +857,12 @@ int	 idq_nameless(struct idq *, int64_t length);
 void	 idq_child_end(struct idq *, struct child *, enum why);
 /* Send what is due; the time until the next, or -1. */
 int64_t	 idq_child_tick(struct idq *, struct child *);
+/* Somebody else has it, since a server took us for dead. */
+bool	 idq_child_is_lost(struct idq *, const struct child *);
 /*
  * It ended with the wait status: write that.  0 that is all, and the job is
  * left; 1 its file is to be synced, and then settled; -1.
  */
-/* Somebody else has it, since a server took us for dead. */
-bool	 idq_child_is_lost(struct idq *, const struct child *);
-/* It ended with the wait status: write that, leave the job. 0 or -1. */
 int	 idq_child_ended(struct idq *, struct child *, int status);
 /* Leave the job, after a sync that ended with ERR, which is 0 or errno. */
 int	 idq_child_settle(struct idq *, struct child *, int err);

@@ -305,6 +305,19 @@ look_asked(struct worker *w, const struct served *from)
 	}
 }
 
+/* What another machine has taken for dead, and runs itself. */
+static void
+look_lost(struct worker *w, const struct served *from)
+{
+	for (unsigned int i = 0; from->q->remote && i < w->nslots; i++) {
+		struct slot *s = &w->slots[i];
+
+		if (s->state == RUNS && s->batch.n == 0 && s->from == from &&
+		    idq_child_is_lost(from->q, &s->child))
+			idq_child_end(from->q, &s->child, WHY_STOP);
+	}
+}
+
 static struct slot *
 free_slot(struct worker *w)
 {
@@ -532,8 +545,10 @@ rescan(struct worker *w)
 		s = &w->queues[i];
 		if ((r = idq_served_rescan(s)) == -1)
 			keep_error(w, s->q);
-		else if (r == 1)
+		else if (r == 1) {
 			look_asked(w, s);
+			look_lost(w, s);
+		}
 	}
 }
 

@@ -92,3 +92,20 @@ off() {
 	done
 }
 
+@test "remote: a worker whose claim was taken ends its command" {
+	nfs
+	idq config grace 1s
+	idq add -k a
+	spawn idq work -- sh -c 'echo "$IDQ_KEY" >>ran; exec sleep 100'
+	wait_for '[ -s ran ]'
+	at=$(date -u +%FT%T.%6NZ)
+	printf '%s interrupted 1 to=new next=%s\n%s claimed 2 host=%s\n' \
+	    "$at" "$at" "$at" 'other boot=8f2c41d0 pid=1' >>"$(key_file a)"
+	wait_for 'grep -q "a: the claim was lost" spawn.err' 20
+	is "$(idq log --event lost | wc -l)" 1
+	is "$(tail -n 1 "$(key_file a)" | cut -d ' ' -f 2,3)" 'claimed 2'
+	# And goes on.
+	idq add -k b
+	wait_for '[ "$(tail -n 1 ran)" = b ]' 20
+}
+
