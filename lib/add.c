@@ -57,8 +57,9 @@ replace(struct idq *q, struct adding *a, struct job *old)
 		return idq_errno(q, "%s/%s: sync", q->path, j->pub.path);
 	idq_tmp_path(j->pub.id, ".k", k);
 	idq_key_path(j->pub.hash, key);
-	if (idq_at_link(q, j->pub.path, k) == -1 ||
-	    idq_at_rename(q, k, key) == -1)
+	if ((idq_at_link(q, j->pub.path, k) == -1 &&
+	    !idq_is_at(q, j->fd, k)) ||
+	    (idq_at_rename(q, k, key) == -1 && !idq_is_at(q, j->fd, key)))
 		return idq_errno(q, "%s/%s", q->path, key);
 	if (!old->whole)
 		return 0;

@@ -302,8 +302,9 @@ replace(struct idq *q, const char *text)
 		r = idq_write_all(fd, text, strlen(text));
 	if (r == 0)
 		r = fsync(fd);
-	if (r == 0)
-		r = idq_at_rename(q, NEW_CONFIG, "config");
+	if (r == 0 && idq_at_rename(q, NEW_CONFIG, "config") == -1 &&
+	    !idq_is_at(q, fd, "config"))
+		r = -1;
 	if (r == 0)
 		r = idq_sync_dir(q, ".");
 	err = errno;

@@ -115,6 +115,18 @@ write_tmp(struct idq *q, const char *tmp, const char *text, bool sync)
 	return fd;
 }
 
+bool
+idq_is_at(struct idq *q, int fd, const char *path)
+{
+	struct stat st, at;
+	int err = errno;
+	bool is = fstat(fd, &st) == 0 && idq_at_stat(q, path, &at) == 0 &&
+	    st.st_dev == at.st_dev && st.st_ino == at.st_ino;
+
+	errno = err;
+	return is;
+}
+
 int
 idq_write_small(struct idq *q, const char *path, const char *text, bool sync)
 {
@@ -128,8 +140,11 @@ idq_write_small(struct idq *q, const char *path, const char *text, bool sync)
 	if ((fd = write_tmp(q, tmp, text, sync)) == -1)
 		return -1;
 	r = idq_at_rename(q, tmp, path);
-	if (r == -1 && errno == ENOENT && idq_mkdir_for(q, path) == 0)
+	if (r == -1 && errno == ENOENT && !idq_is_at(q, fd, path) &&
+	    idq_mkdir_for(q, path) == 0)
 		r = idq_at_rename(q, tmp, path);
+	if (r == -1 && idq_is_at(q, fd, path))
+		r = 0;
 	if (r == -1) {
 		err = errno;
 		idq_at_unlink(q, tmp, 0);

@@ -109,3 +109,48 @@ off() {
 	wait_for '[ "$(tail -n 1 ran)" = b ]' 20
 }
 
+@test "remote: what was done, and reported as failed, is done" {
+	preload lost <<-'END'
+		#include <errno.h>
+		#include <sys/syscall.h>
+		#include <unistd.h>
+		int linkat(int a, const char *x, int b, const char *y, int f)
+		{
+			if (syscall(SYS_linkat, a, x, b, y, f) == 0)
+				errno = EEXIST;
+			return -1;
+		}
+		int renameat(int a, const char *x, int b, const char *y)
+		{
+			if (syscall(SYS_renameat2, a, x, b, y, 0) == 0)
+				errno = ENOENT;
+			return -1;
+		}
+	END
+	run -0 --separate-stderr idq add -k a
+	expect 0 ''
+	is "$(state_of a)" new
+	run -0 --separate-stderr idq claim
+	is "$stderr" ''
+	run -0 --separate-stderr idq ack "$output"
+	expect 0 ''
+	run -0 --separate-stderr idq add --reuse final -k a
+	expect 0 ''
+	is "$(state_of a)" new
+	run -0 --separate-stderr idq hold a
+	expect 0 ''
+	run -0 --separate-stderr idq retry a
+	expect 0 ''
+	run -0 --separate-stderr idq work --drain -- true
+	expect 0 ''
+	is "$(state_of a)" 'done'
+	run -0 --separate-stderr idq config keep 8d
+	expect 0 ''
+	is "$(idq config keep)" 8d
+	run -0 --separate-stderr idq pause
+	expect 0 ''
+	[ -e "$queue/paused" ]
+	find "$queue/tmp" -type f | nothing
+	run -0 --separate-stderr idq fsck
+	expect 0 ''
+}
