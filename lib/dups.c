@@ -15,6 +15,7 @@ idq_dups_add(struct idq *q, const char *hash, const char *id, int64_t now,
     uint64_t *count)
 {
 	char path[PATH_SIZE], line[STAMP_SIZE];
+	struct job j = { .fd = -1 };
 	struct stat st;
 	int fd, err, r = 0;
 	ssize_t n;
@@ -29,6 +30,17 @@ idq_dups_add(struct idq *q, const char *hash, const char *id, int64_t now,
 		return idq_errno(q, "%s/%s", q->path, path);
 	idq_stamp(now, line);
 	line[IDQ_STAMP_LEN] = '\n';
+	/* Two machines can append at one place. */
+	if (q->remote) {
+		j.fd = fd;
+		strlcpy(j.pub.path, path, sizeof(j.pub.path));
+		if (idq_job_lock(q, &j, LOCK_WAIT) != 1 ||
+		    fstat(fd, &st) == -1) {
+			close(fd);
+			return idq_error(q, EX_TEMPFAIL, "%s/%s: is locked",
+			    q->path, path);
+		}
+	}
 	/* What a full disk has cut off would shift all that follow. */
 	if (st.st_size % DUP_LEN != 0 &&
 	    ftruncate(fd, st.st_size - st.st_size % DUP_LEN) == -1)
