@@ -275,6 +275,16 @@ class Shell:
         self.data = self.data[m.end():]
         return int(m[1]), out
 
+    def peek(self):
+        """Take what has come so far."""
+        self.sock.setblocking(False)
+        try:
+            while more := self.sock.recv(65536):
+                self.data += more.replace(b"\r", b"")
+        except BlockingIOError:
+            pass
+        self.sock.setblocking(True)
+
     def __call__(self, script, seconds=120):
         self.send(script)
         return self.wait(seconds)
