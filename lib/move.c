@@ -71,6 +71,28 @@ rename_to(struct idq *q, const struct job *j, const char *from,
 	return idq_errno(q, "%s/%s", q->path, to);
 }
 
+/*
+ * FROM is still there after a rename that succeeded.  rename(2) of two links of
+ * one inode removes neither; but a client of NFS that believes that the job is
+ * at TO, where it was before another client moved it, asks no server, and FROM
+ * is the only one.  An unlink asks; nobody else moves the job meanwhile.
+ */
+static int
+rename_again(struct idq *q, const struct job *j, const char *from,
+    const char *to)
+{
+	for (int i = 0; i < TRIES; i++) {
+		if (idq_at_unlink(q, to, 0) == -1 && errno != ENOENT)
+			return idq_errno(q, "%s/%s", q->path, to);
+		if (rename_to(q, j, from, to) == -1)
+			return -1;
+		if (idq_job_is(q, j, from) != 1)
+			return 0;
+	}
+	return idq_error(q, EX_TEMPFAIL, "%s/%s: cannot be moved", q->path,
+	    from);
+}
+
 /* It may come before those kept for claims, unless it is due only now. */
 static void
 has_come(struct idq *q, const char *from, const char *name)
@@ -91,8 +113,12 @@ idq_move(struct idq *q, const struct job *j, const char *from, const char *to)
 
 	if (r != 1)
 		return r;
+	if (q->remote && (r = idq_job_is(q, j, from)) != 0) {
+		if (r == -1 || rename_again(q, j, from, to) == -1)
+			return -1;
+	}
 	/* rename(2) of two links of one inode removes neither. */
-	if (idq_drop(q, j, from) == -1)
+	if (!q->remote && idq_drop(q, j, from) == -1)
 		return -1;
 	drop_folder(q, from);
 	if (strncmp(to, "new/", 4) == 0)

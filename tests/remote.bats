@@ -154,3 +154,34 @@ off() {
 	run -0 --separate-stderr idq fsck
 	expect 0 ''
 }
+
+@test "remote: a rename that the client did not ask the server for is made" {
+	preload stale <<-'END'
+		#include <string.h>
+		#include <sys/syscall.h>
+		#include <sys/vfs.h>
+		#include <unistd.h>
+		int fstatfs(int fd, struct statfs *fs)
+		{
+			int r = (int)syscall(SYS_fstatfs, fd, fs);
+			fs->f_type = 0x6969;
+			return r;
+		}
+		/* It believes that this is one of two links of the file. */
+		int renameat(int a, const char *x, int b, const char *y)
+		{
+			static int skipped;
+			if (strncmp(y, "cur/", 4) == 0 && skipped++ == 0)
+				return 0;
+			return (int)syscall(SYS_renameat2, a, x, b, y, 0);
+		}
+	END
+	idq add -k a
+	run -0 --separate-stderr idq claim
+	is "$stderr" ''
+	is "$(state_of a)" cur
+	find "$queue/new" -type f | nothing
+	run -0 --separate-stderr idq ack "$output"
+	expect 0 ''
+	is "$(state_of a)" 'done'
+}
