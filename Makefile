@@ -426,5 +426,5 @@ clean:
 	check-install check-metrics check-rigs check-symbols check-valgrind \
 	clang clean coverage demo deps gcc install lint test torture uninstall unit
 	check-build check-completions check-cron check-headers check-install \
-	check-metrics check-nfs check-rigs check-symbols check-valgrind clang clean \
-	coverage demo deps gcc install lint test torture uninstall unit
+	check-metrics check-nfs check-rigs check-symbols check-valgrind clang \
+	clean coverage demo deps gcc install lint test torture uninstall unit

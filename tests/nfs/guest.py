@@ -252,7 +252,8 @@ class Shell:
         """Start SCRIPT; wait() gives its output."""
         self.number += 1
         code = base64.b64encode(script.encode()).decode()
-        self.sock.sendall(f"(. /server; eval \"$(echo {code} | base64 -d)\") </dev/null; "
+        self.sock.sendall(f"(. /server; eval \"$(echo {code} | base64 -d)"
+                          "\") </dev/null; "
                           f"echo; echo @@{self.number} $?@@\n".encode())
 
     def wait(self, seconds=120):

@@ -17,7 +17,7 @@
 
 static int seen;
 
-/* The folder of PATH, and the file that is there, with nothing to be written. */
+/* The folder of PATH, and the file there, with nothing left to be written. */
 static void
 warm(int dir, const char *path)
 {
