@@ -80,7 +80,7 @@ server_time(struct idq *q, int64_t *now)
 int64_t
 idq_lease_now(struct idq *q)
 {
-	int64_t ticks = idq_ticks(), now;
+	int64_t ticks = idq_ticks(), now = 0;
 
 	if (!q->remote || !q->writable)
 		return idq_now();

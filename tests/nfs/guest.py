@@ -2,6 +2,7 @@
 """A virtual machine with an NFS server and two clients; see run."""
 
 import base64
+import ctypes
 import glob
 import lzma
 import os
@@ -24,6 +25,11 @@ MODULES = ["virtio_pci", "virtio_blk", "ext4", "nfsd", "nfsv4", "veth",
 DISK = 512 << 20
 TAR = 256 << 20
 BOOT = 300                       # seconds, on a machine with much to do
+
+
+def die_with_parent():
+    """A killed rig leaves no machine behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)   # PR_SET_PDEATHSIG
 
 
 class Skip(Exception):
@@ -254,7 +260,7 @@ class Shell:
         code = base64.b64encode(script.encode()).decode()
         self.sock.sendall(f"(. /server; eval \"$(echo {code} | base64 -d)"
                           "\") </dev/null; "
-                          f"echo; echo @@{self.number} $?@@\n".encode())
+                          f"r=$?; echo; echo @@{self.number} $r@@\n".encode())
 
     def wait(self, seconds=120):
         """(exit status, output) of what was sent last."""
@@ -339,7 +345,8 @@ class Guest:
         for path in (self.disk, self.tar):
             argv += ["-drive", f"file={path},if=virtio,format=raw"]
         self.qemu = subprocess.Popen(argv, stdin=subprocess.DEVNULL,
-                                     start_new_session=True)
+                                     start_new_session=True,
+                                     preexec_fn=die_with_parent)
         self.server, self.a, self.b = (
             Shell(self, f"{self.folder}/port{n}") for n in (1, 2, 3))
         for shell in (self.server, self.a, self.b):

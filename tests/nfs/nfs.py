@@ -136,6 +136,32 @@ def workers(t):
     t.check()
 
 
+def mix(t):
+    """An adder and a worker on each client at the same time."""
+    n = 20 if SHORT else 60
+    t.init()
+    add = t.cmd("add", "-k", "mix/$CLIENT/$i")
+    work = t.cmd("work", "--drain", "--", "/job")
+    total = both(t, f"""
+        (i=0; while [ $i -lt {n} ]; do
+            i=$((i + 1)); {add}; echo "add $?"
+        done; : >/tmp/mix.end) >/tmp/mix.add 2>&1 &
+        (until [ -e /tmp/mix.end ]; do
+            {work}; echo "work $?"
+        done) >/tmp/mix.work 2>&1 &
+        wait; sed "s/work 0//" /tmp/mix.add /tmp/mix.work | grep . |
+        sort | uniq -c""", 900)
+    t.expect(total == {"add 0": 2 * n}, f"{total}")
+    t.g.a(work, 300)
+    starts = t.starts()
+    t.expect(len(starts) == 2 * n, f"{len(starts)} starts of {2 * n} jobs")
+    t.expect(len({line[1] for line in starts}) == 2 * n, "not each job ran")
+    t.acked = [f"mix/{shell.n}/{i + 1}" for shell in (t.g.a, t.g.b)
+               for i in range(n)]
+    t.words = f"{2 * n} jobs added and run at once, {len(starts)} starts"
+    t.check()
+
+
 def start_worker(t, shell, *args, env=""):
     """A worker in the background of a client."""
     shell.ok(t.cmd("work", *args, "--", "/job", env=env)
@@ -551,6 +577,7 @@ CONTROLS = [
 SCENARIOS = [
     (keys, "keys over NFS", "each key once, each answer right"),
     (workers, "workers over NFS", "each job once"),
+    (mix, "adds and workers over NFS", "each job once"),
     (follow, "following over NFS", "within 30 s"),
     (moves, "moves by turns over NFS", "none is stuck"),
     (lost, "replies lost over NFS", "each answer right"),

@@ -66,33 +66,33 @@ stop(const char *name, int from_dir, const char *from, int to_dir,
 }
 
 int
-linkat(int fd, const char *from, int to_fd, const char *to, int flags)
+linkat(int fromfd, const char *from, int tofd, const char *to, int flags)
 {
 	int (*real)(int, const char *, int, const char *, int) =
 	    (int (*)(int, const char *, int, const char *, int))dlsym(
 	    RTLD_NEXT, "linkat");
 
-	stop("linkat", fd, from, to_fd, to);
-	return real(fd, from, to_fd, to, flags);
+	stop("linkat", fromfd, from, tofd, to);
+	return real(fromfd, from, tofd, to, flags);
 }
 
 int
-renameat(int fd, const char *from, int to_fd, const char *to)
+renameat(int oldfd, const char *old, int newfd, const char *new)
 {
 	int (*real)(int, const char *, int, const char *) =
 	    (int (*)(int, const char *, int, const char *))dlsym(RTLD_NEXT,
 	    "renameat");
 
-	stop("renameat", fd, from, to_fd, to);
-	return real(fd, from, to_fd, to);
+	stop("renameat", oldfd, old, newfd, new);
+	return real(oldfd, old, newfd, new);
 }
 
 int
-unlinkat(int fd, const char *name, int flags)
+unlinkat(int fd, const char *name, int flag)
 {
 	int (*real)(int, const char *, int) =
 	    (int (*)(int, const char *, int))dlsym(RTLD_NEXT, "unlinkat");
 
 	stop("unlinkat", fd, name, -1, NULL);
-	return real(fd, name, flags);
+	return real(fd, name, flag);
 }
