@@ -4,6 +4,9 @@
  * into it, no symbolic link and no mount on the way is followed; in a queue of
  * one's own that would only cost time.  The last part of a path is never
  * followed.
+ *
+ * A client of NFS knows what is in a directory, and what is not, for up to a
+ * minute after another one has changed it.  To open the directory makes it ask.
  */
 #include <linux/openat2.h>
 #include <sys/syscall.h>
@@ -15,7 +18,7 @@
 
 #include "idq_impl.h"
 
-#define DIR_FLAGS	(O_PATH | O_DIRECTORY | O_CLOEXEC)
+#define DIR_FLAGS	(O_DIRECTORY | O_CLOEXEC)
 
 /* A name and the folder that it is in. */
 struct at {
@@ -25,14 +28,14 @@ struct at {
 
 /* For a kernel, or a container, without openat2(2): one part at a time. */
 static int
-walk_dir(int top, char *dir)
+walk_dir(int top, char *dir, int flags)
 {
 	int fd = top, next, err;
 	struct stat st, first;
 	char *part;
 
 	while ((part = strsep(&dir, "/")) != NULL) {
-		next = openat(fd, part, DIR_FLAGS | O_NOFOLLOW);
+		next = openat(fd, part, flags | O_NOFOLLOW);
 		err = errno == ENOTDIR ? ELOOP : errno;
 		if (fd != top)
 			close(fd);
@@ -51,30 +54,34 @@ walk_dir(int top, char *dir)
 }
 
 static int
-open_dir(int top, char *dir)
+open_dir(int top, char *dir, int flags)
 {
-	struct open_how how = { .flags = DIR_FLAGS, .resolve =
+	struct open_how how = { .flags = (uint64_t)flags, .resolve =
 	    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
 	long fd = syscall(SYS_openat2, top, dir, &how, sizeof(how));
 
 	if (fd == -1 && (errno == ENOSYS || errno == EPERM))
-		return walk_dir(top, dir);
+		return walk_dir(top, dir, flags);
 	return (int)fd;
 }
 
 static int
 begin(struct idq *q, const char *path, struct at *a)
 {
-	const char *slash = q->careful ? strrchr(path, '/') : NULL;
-	char dir[PATH_SIZE + 256];
+	const int flags = DIR_FLAGS | (q->remote ? O_RDONLY : O_PATH);
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_SIZE + 256] = ".";
 
 	a->dir = q->fd;
 	a->name = path;
-	if (slash == NULL)
+	if (!q->remote && (!q->careful || slash == NULL))
 		return 0;
-	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
-	a->dir = open_dir(q->fd, dir);
-	a->name = slash + 1;
+	if (slash != NULL) {
+		snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
+		a->name = slash + 1;
+	}
+	a->dir = q->careful ? open_dir(q->fd, dir, flags) :
+	    openat(q->fd, dir, flags);
 	return a->dir == -1 ? -1 : 0;
 }
 

@@ -105,6 +105,10 @@ idq_job_lock(struct idq *q, struct job *j, int64_t wait)
 		j->sized = false;
 		if (flock(j->fd, LOCK_EX | LOCK_NB) == 0)
 			return 1;
+		/* For NFS that needs a descriptor to write with. */
+		if (errno == EBADF && !q->writable &&
+		    flock(j->fd, LOCK_SH | LOCK_NB) == 0)
+			return 1;
 		if (errno == EINTR)
 			continue;
 		if (errno != EWOULDBLOCK)

@@ -185,3 +185,26 @@ off() {
 	expect 0 ''
 	is "$(state_of a)" 'done'
 }
+
+@test "remote: fsck -n locks what it has open for reading, which NFS lets it share" {
+	preload lock <<-'END'
+		#include <sys/file.h>
+		#include <sys/syscall.h>
+		#include <errno.h>
+		#include <fcntl.h>
+		#include <unistd.h>
+		int flock(int fd, int op)
+		{
+			int mode = fcntl(fd, F_GETFL) & O_ACCMODE;
+			if ((op & LOCK_EX) && mode == O_RDONLY) {
+				errno = EBADF;
+				return -1;
+			}
+			return (int)syscall(SYS_flock, fd, op);
+		}
+	END
+	idq add -k a
+	idq work --drain -- true
+	run -0 --separate-stderr idq fsck -n
+	expect 0 ''
+}

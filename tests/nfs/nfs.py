@@ -371,8 +371,8 @@ def fake(seconds):
 
 def lease(t, key, ahead):
     """A lease of a client whose clock is wrong is kept, and ends."""
-    t.g.a.ok(t.cmd("add", "-k", key))
     own, other = (("", fake(ahead)) if ahead > 0 else (fake(ahead), ""))
+    t.g.b.ok(t.cmd("add", "-k", key, env=own))
     token = t.g.b.ok(t.cmd("claim", "--lease", "30s", env=own)).strip()
     began = time.monotonic()
     t.g.a(t.cmd("work", "--drain", "--", "/job", env=other))
