@@ -451,7 +451,7 @@ def partition(t):
     t.expect(len(t.starts()) == 2, "not run by the other client")
     t.g.server.ok(f"{link} up")
     began = time.monotonic()
-    t.expect(t.wait_runs("killed", 1, 60 if t.control else 200),
+    t.expect(t.wait_runs("killed", 1, 60 if t.control else 120),
              "its command was not ended")
     if t.control:
         t.g.b(f"kill -9 $(cat /tmp/pid.{t.name})")
@@ -569,7 +569,7 @@ def controls(g, chosen):
 # A defect, and what finds it.
 CONTROLS = [
     ("nfs-link", restart),
-    ("nfs-rename", moves),
+    ("nfs-stale", moves),
     ("nfs-lease", lease_ahead),
     ("nfs-lost", partition),
 ]
