@@ -303,8 +303,16 @@ class Shell:
         return out
 
     def ready(self):
-        """Wait until the shell has begun."""
+        """Wait until the shell has begun.  What was typed while another one
+        that has the port ends may be lost."""
         self.wait(BOOT)
+        for _ in range(5):
+            try:
+                self("true", 10)
+                return
+            except Broken:
+                self.data = b""
+        self("true", 60)
 
     def close(self):
         if self.sock:
