@@ -67,7 +67,10 @@ class Test:
     def check(self, but=()):
         """All that idq(5) says, of the queue as it is on the server."""
         code, out = self.g.a(self.cmd("fsck", "-n"))
-        self.expect(code == 0, f"fsck -n: exit {code}: {out.strip()[:300]}")
+        left = [line for line in out.split("\n") if line.strip() and
+                not any(words in line for words in but)]
+        self.expect(code in (0, 1) and not left,
+                    f"fsck -n: exit {code}: {left[:5]}")
         path = self.g.unpack(self.name, f"{FOLDER}/out")
         for line in invariants.check(path, True, self.acked, self.runs()):
             if not any(words in line for words in but):
