@@ -51,9 +51,13 @@ idq_claimed(struct idq *q, struct job *j, const char *from, int64_t lease)
 		idq_move(q, j, cur, from);
 		return -1;
 	}
-	/* A token is not printed, nor a call made, that a cut could forget. */
+	/*
+	 * A token is not printed, nor a call made, that a cut could forget.
+	 * NFS keeps back what was written until it is synced or unlocked: if
+	 * we are cut off, who comes next would give the same number.
+	 */
 	strlcpy(p->path, cur, sizeof(p->path));
-	if ((lease != 0 || idq_holds_on_crash(q, j)) &&
+	if ((lease != 0 || q->remote || idq_holds_on_crash(q, j)) &&
 	    idq_sync_file(q, j->fd) == -1)
 		return not_synced(q, j);
 	idq_stamp_start(q, l.at);

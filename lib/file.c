@@ -181,7 +181,8 @@ idq_sync_dir(struct idq *q, const char *path)
 int
 idq_sync_file(struct idq *q, int fd)
 {
-	return q->cfg[CFG_SYNC] == SYNC_OFF ? 0 : fsync(fd);
+	/* On NFS it is what lets other machines see it. */
+	return q->cfg[CFG_SYNC] == SYNC_OFF && !q->remote ? 0 : fsync(fd);
 }
 
 static int

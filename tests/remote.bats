@@ -208,3 +208,30 @@ off() {
 	run -0 --separate-stderr idq fsck -n
 	expect 0 ''
 }
+
+@test "remote: a claim can be seen elsewhere before its command runs" {
+	preload synced <<-'END'
+		#include <sys/syscall.h>
+		#include <sys/vfs.h>
+		#include <fcntl.h>
+		#include <unistd.h>
+		int fstatfs(int fd, struct statfs *fs)
+		{
+			int r = (int)syscall(SYS_fstatfs, fd, fs);
+			fs->f_type = 0x6969;
+			return r;
+		}
+		int fsync(int fd)
+		{
+			close(open("synced", O_CREAT | O_WRONLY, 0600));
+			return (int)syscall(SYS_fsync, fd);
+		}
+	END
+	for how in full off; do
+		idq config sync "$how"
+		idq add -k "$how"
+		rm -f synced
+		idq work --drain -- test -e "$PWD/synced"
+		is "$(state_of "$how")" 'done'
+	done
+}
