@@ -241,6 +241,8 @@ noticed(void *arg, const char *text)
 	char path[PATH_SIZE];
 	const char *what;
 
+	if (c->quiet)
+		return;
 	if (strncmp(text, c->q->path, top) != 0 || text[top] != '/') {
 		/* Of a job, such as one that is held by now. */
 		if (c->notice != NULL)

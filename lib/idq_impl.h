@@ -720,6 +720,7 @@ struct check {
 	struct idq_fsck	*f;
 	bool		 boot;		/* the start-up scan */
 	bool		 busy;		/* what no scan may miss was locked */
+	bool		 quiet;		/* a walk notices again */
 	enum place	 place;		/* being walked */
 	struct inodes	 named;
 	void		(*notice)(void *, const char *);	/* q's own */

@@ -200,63 +200,67 @@ mend(struct check *c, struct job *j, const char *path)
 
 /*
  * A job in several directories: when one of its names is looked at and that adds
- * a line, a name that was looked at before may have been right, or in the way
- * then, and is not any more.
+ * a line, a name that was looked at before may be wrong by now.
  */
-#define HOMES	7
-
-struct homes {
-	char	path[HOMES][PATH_SIZE];
-	int64_t	end;			/* of the trail that they are by */
+struct others {
+	struct check	*c;
+	const struct job *j;
+	char		 home[PATH_SIZE];
 };
 
-static void
-homes_of(const struct job *j, struct homes *h)
+static int
+drop_other(void *arg, const char *folder, const struct dirent *e,
+    const struct name *n)
 {
-	static const enum place places[] = { PL_NEW, PL_WAIT, PL_CUR, PL_HOLD,
-	    PL_FAILED };
-	const struct idq_job *p = &j->pub;
-	size_t n;
+	const struct others *o = arg;
+	const struct idq_job *p = &o->j->pub;
+	char path[PATH_SIZE];
 
-	for (n = 0; n < NITEMS(places); n++)
-		idq_place_path(places[n], p->hash, p->id, p->due, h->path[n]);
-	idq_place_of(j, idq_now(), h->path[n++]);
-	if (!idq_parked_path(j, h->path[n]))
-		h->path[n][0] = '\0';
-	h->end = j->end;
+	snprintf(path, sizeof(path), "%s/%.*s", folder, NEW_LEN, e->d_name);
+	if (e->d_ino != o->j->ino || strcmp(n->hash, p->hash) != 0 ||
+	    strcmp(n->id, p->id) != 0 || strcmp(path, o->home) == 0)
+		return 0;
+	return idq_drop(o->c->q, o->j, path);
 }
 
+/* Once J is where it belongs it has no other name there. */
 static int
-leave_homes(struct check *c, const struct job *j, const struct homes *h)
+drop_others(struct check *c, const struct job *j)
 {
-	char to[PATH_SIZE];
+	struct others o = { .c = c, .j = j };
+	struct stat st;
 	int r;
 
-	if (j->end == h->end)
-		return 0;
-	idq_place_of(j, idq_now(), to);
-	if ((r = idq_job_is(c->q, j, to)) != 1)
+	idq_place_of(j, idq_now(), o.home);
+	if ((r = idq_job_is(c->q, j, o.home)) == 0 &&
+	    idq_parked_path(j, o.home))
+		r = idq_job_is(c->q, j, o.home);
+	if (r != 1 || (r = idq_job_owns_key(c->q, j)) == -1)
 		return r;
+	if (fstat(j->fd, &st) == -1)
+		return idq_errno(c->q, "%s/%s", c->q->path, o.home);
+	if ((int)st.st_nlink == 1 + r)
+		return 0;
+	c->quiet = true;
 	r = 0;
-	for (size_t i = 0; r == 0 && i < HOMES; i++)
-		if (*h->path[i] != '\0' && strcmp(h->path[i], to) != 0)
-			r = idq_drop(c->q, j, h->path[i]);
+	for (int p = 0; r == 0 && p < PL_NSTATES; p++)
+		r = idq_walk(c->q, (enum place)p, drop_other, &o);
+	c->quiet = false;
 	return r;
 }
 
 int
 idq_mend(struct check *c, struct job *j, const char *path)
 {
-	struct homes h;
+	int64_t end = j->end;
 	int r;
 
 	if (!j->whole) {
 		idq_report(c, false, path, "is corrupt or not idq's");
 		return 0;
 	}
-	homes_of(j, &h);
 	r = mend(c, j, path);
-	return r == 0 ? leave_homes(c, j, &h) : r;
+	return r == 0 && j->end != end && !c->boot ? drop_others(c, j) : r;
 }
 
 /* A key whose job stands in no state directory; J is locked. */
