@@ -673,8 +673,8 @@ void	 idq_pace_look(struct idq *, const struct job *);
 /* Whether the rate allows a start now, which is then noted: 1, 0, -1. */
 int	 idq_pace_rate(struct idq *, struct taking *);
 /*
- * The turns that have come: 1 they have let a job out, 0 none, -1; *next is that
- * of the next, or 0.
+ * The turns that have come: 1 they have let a job out, 0 none, -1; *next is
+ * that of the next, or 0.
  */
 int	 idq_pace_turns(struct idq *, int64_t *next);
 /* Whether NAME was let out of paced/, and is still to be started. */

@@ -199,8 +199,8 @@ mend(struct check *c, struct job *j, const char *path)
 }
 
 /*
- * A job in several directories: when one of its names is looked at and that adds
- * a line, a name that was looked at before may be wrong by now.
+ * A job in several directories: when one of its names is looked at and that
+ * adds a line, a name that was looked at before may be wrong by now.
  */
 struct others {
 	struct check	*c;

@@ -554,7 +554,7 @@ left new/junk"
 		is "$stderr" ''
 		is "$(cut -f1,2 <<<"$output" | sort -u)" \
 		    $'left\t'"$(key_name a)"$'\nleft\tnew'
-		ls "$queue/tmp" | nothing
+		find "$queue/tmp" -type f | nothing
 	done
 	rm "$queue/new"
 	run -0 --separate-stderr idq fsck
