@@ -597,11 +597,21 @@ state_of(const char *key)
 	return state;
 }
 
-/* What cannot be locked is left to somebody else. */
+static bool noticed;		/* somebody was told of something */
+
+static void
+notice(void *arg, const char *text)
+{
+	(void)arg;
+	(void)text;
+	noticed = true;
+}
+
+/* What cannot be locked is left to somebody else, what is bad to a person. */
 static bool
 is_left(void)
 {
-	return strcmp(failed_in, "flock") == 0;
+	return noticed || strcmp(failed_in, "flock") == 0;
 }
 
 /*
@@ -649,6 +659,7 @@ each_call(const char *name, void (*before)(void), int (*op)(void))
 		before();
 		had_a = is_there("a");
 		failed_in = NULL;
+		noticed = false;
 		calls = 0;
 		fail_at = i;
 		r = op();
@@ -773,6 +784,7 @@ main(int argc, char **argv)
 		every = 1;
 	q = spool_make();
 	strlcpy(queue_dir, q->path, sizeof(queue_dir));
+	idq_set_notice(q, notice, NULL);
 	setenv("IDQ_SPOOL", spool_dir, 1);
 	make_payload();
 	quick = true;
