@@ -201,19 +201,24 @@ old_name(void)
 static void
 wrong_id(void)
 {
-	char other[PATH_SIZE], *last;
+	char right[PATH_SIZE], other[PATH_SIZE], want[2 * PATH_SIZE], *last;
 	struct idq_job *j;
 
 	start();
 	add("a");
 	CHECK(find("a"));
-	strlcpy(other, job->path, sizeof(other));
+	strlcpy(right, job->path, sizeof(right));
+	strlcpy(other, right, sizeof(other));
 	last = other + strlen(other) - 1;
 	*last = *last == '0' ? '1' : '0';
-	move(job->path, other);
-	CHECK_STR(fsck(false), "- has the id of another job\n");
-	CHECK(idq_at_exists(q, other));
+	move(right, other);
 	CHECK_INT(idq_claim(q, 0, &j, token), 0);
+	snprintf(want, sizeof(want), "- has the id of another job\n"
+	    "+ its job was in no directory: now %s\n", right);
+	CHECK_STR(fsck(false), want);
+	CHECK(idq_at_exists(q, other));
+	CHECK_INT(idq_claim(q, 0, &j, token), 1);
+	idq_job_free(j);
 	end();
 }
 
