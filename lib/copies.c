@@ -81,7 +81,10 @@ static int
 check_owner(struct check *c, struct job *own, const char *path,
     const char *hash)
 {
-	if (c->f->dry_run)
+	struct stat st;
+
+	/* With another name, wherever that is, it is seen to there. */
+	if (c->f->dry_run || fstat(own->fd, &st) == -1 || st.st_nlink > 1)
 		return 0;
 	if (!own->whole && (!own->begins || idq_is_named(c->q, hash) != 0))
 		return 0;
