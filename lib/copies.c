@@ -81,15 +81,17 @@ static int
 check_owner(struct check *c, struct job *own, const char *path,
     const char *hash)
 {
-	struct stat st;
+	int r;
 
-	/* With another name, wherever that is, it is seen to there. */
-	if (c->f->dry_run || fstat(own->fd, &st) == -1 || st.st_nlink > 1)
+	if (c->f->dry_run)
 		return 0;
 	if (!own->whole && (!own->begins || idq_is_named(c->q, hash) != 0))
 		return 0;
 	/* What is wrong with it is said when its own turn comes. */
-	return idq_mend_nameless(c, own, path, hash) == -1 ? 0 : 2;
+	c->quiet = true;
+	r = idq_mend_nameless(c, own, path, hash);
+	c->quiet = false;
+	return r == -1 ? 0 : 2;
 }
 
 /*

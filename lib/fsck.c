@@ -21,6 +21,8 @@ idq_report(struct check *c, bool fixed, const char *path, const char *fmt, ...)
 
 	if (fixed)
 		c->f->fixed++;
+	else if (c->quiet)
+		return;
 	else
 		c->f->left++;
 	if (c->f->report == NULL)
@@ -239,9 +241,10 @@ noticed(void *arg, const char *text)
 	struct check *c = arg;
 	size_t top = strlen(c->q->path);
 	char path[PATH_SIZE];
+	bool quiet = c->quiet;
 	const char *what;
 
-	if (c->quiet)
+	if (c->again)
 		return;
 	if (strncmp(text, c->q->path, top) != 0 || text[top] != '/') {
 		/* Of a job, such as one that is held by now. */
@@ -253,7 +256,9 @@ noticed(void *arg, const char *text)
 	what = strstr(text, ": ");
 	snprintf(path, sizeof(path), "%.*s",
 	    what != NULL ? (int)(what - text) : 0, text);
+	c->quiet = false;
 	idq_report(c, false, path, "%s", what != NULL ? what + 2 : text);
+	c->quiet = quiet;
 }
 
 int

@@ -720,7 +720,8 @@ struct check {
 	struct idq_fsck	*f;
 	bool		 boot;		/* the start-up scan */
 	bool		 busy;		/* what no scan may miss was locked */
-	bool		 quiet;		/* a walk notices again */
+	bool		 quiet;		/* what is left is said elsewhere */
+	bool		 again;		/* a walk notices the same again */
 	enum place	 place;		/* being walked */
 	struct inodes	 named;
 	void		(*notice)(void *, const char *);	/* q's own */

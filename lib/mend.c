@@ -241,11 +241,11 @@ drop_others(struct check *c, const struct job *j)
 		return idq_errno(c->q, "%s/%s", c->q->path, o.home);
 	if ((int)st.st_nlink == 1 + r)
 		return 0;
-	c->quiet = true;
+	c->again = true;
 	r = 0;
 	for (int p = 0; r == 0 && p < PL_NSTATES; p++)
 		r = idq_walk(c->q, (enum place)p, drop_other, &o);
-	c->quiet = false;
+	c->again = false;
 	return r;
 }
 

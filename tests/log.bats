@@ -416,7 +416,7 @@ expired "
 @test "log: --count-by hour, which --since takes" {
 	need faketime
 	on 2026-11-23T20:10:00Z idq add -k a
-	on 2026-11-23T20:59:59Z idq add -k b
+	on 2026-11-23T20:59:20Z idq add -k b
 	on 2026-11-23T21:00:00Z idq add -k c
 	run -0 --separate-stderr env TZ=XXX-2 idq log --count-by hour
 	expect 0 $'2\t2026-11-23T20:00Z\n1\t2026-11-23T21:00Z'
