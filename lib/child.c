@@ -485,9 +485,30 @@ leave(struct idq *q, struct child *c)
 }
 
 /*
- * By the file as it is for whoever opens it now.  Without its lock, our own
- * descriptor has what it had before, or an error.
+ * As the server has it.  Without its lock our own descriptor has what it had
+ * before, or an error, and so has each other one that is cached, since a client
+ * takes what changes for its own while it has the file open to write.
  */
+static int
+open_uncached(struct idq *q, const char *hash, struct job *j)
+{
+	char path[PATH_SIZE];
+	int r;
+
+	idq_key_path(hash, path);
+	if ((r = idq_job_open(q, path, j)) != 1)
+		return r;
+	if (fcntl(j->fd, F_SETFL, O_APPEND | O_DIRECT) == 0 &&
+	    idq_job_load(q, j, hash) == 0)
+		return 1;
+	/* Not with this file system, or not unaligned. */
+	fcntl(j->fd, F_SETFL, O_APPEND);
+	if (idq_job_load(q, j, hash) == 0)
+		return 1;
+	idq_job_close(j);
+	return -1;
+}
+
 bool
 idq_child_is_lost(struct idq *q, const struct child *c)
 {
@@ -495,7 +516,7 @@ idq_child_is_lost(struct idq *q, const struct child *c)
 	bool lost;
 	int r;
 
-	if ((r = idq_key_open(q, c->hash, &j)) != 1)
+	if ((r = open_uncached(q, c->hash, &j)) != 1)
 		return r == 0;
 	lost = j.whole && (strcmp(j.pub.id, c->id) != 0 || !j.started ||
 	    j.line.event != EV_CLAIMED || j.pub.claims != c->claims);
