@@ -498,11 +498,7 @@ open_uncached(struct idq *q, const char *hash, struct job *j)
 	idq_key_path(hash, path);
 	if ((r = idq_job_open(q, path, j)) != 1)
 		return r;
-	if (fcntl(j->fd, F_SETFL, O_APPEND | O_DIRECT) == 0 &&
-	    idq_job_load(q, j, hash) == 0)
-		return 1;
-	/* Not with this file system, or not unaligned. */
-	fcntl(j->fd, F_SETFL, O_APPEND);
+	posix_fadvise(j->fd, 0, 0, POSIX_FADV_DONTNEED);
 	if (idq_job_load(q, j, hash) == 0)
 		return 1;
 	idq_job_close(j);
