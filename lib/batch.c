@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Many jobs for one command: a line of its standard input for each, and lines of
- * its standard output with what the exit status for each would be.  Both are
+ * Many jobs for one command: a line of its standard input for each, and lines
+ * of its standard output with what the exit status for each would be.  Both are
  * files, so that no pipe has to be fed while it runs.
  */
 #include <fcntl.h>
@@ -27,7 +27,7 @@ idq_batch_free(struct batch *b)
 int
 idq_batch_add(struct batch *b, struct child *c)
 {
-	struct child **more = reallocarray(b->of, b->n + 1, sizeof(*more));
+	struct child **more = reallocarray(b->of, b->n + 1, sizeof(void *));
 	int fd;
 
 	if (more == NULL)

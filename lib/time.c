@@ -29,8 +29,8 @@ idq_after(int64_t now, int64_t d)
 /*
  * UTC is reckoned here: the functions of libc read the file of the local zone
  * first, and took 40 % of counting a million names.  Years begin in March, so
- * that the leap day is the last of one, as in Howard Hinnant, "chrono-Compatible
- * Low-Level Date Algorithms".
+ * that the leap day is the last of one, as in "chrono-Compatible Low-Level Date
+ * Algorithms" by Howard Hinnant.
  */
 #define ERA_DAYS	146097			/* 400 years */
 #define ERA_BEGIN	719468			/* 0000-03-01 to 1970-01-01 */
@@ -362,11 +362,7 @@ local(const struct tm *want, int64_t after, int64_t *t)
 struct tm *
 idq_localtime(time_t t, struct tm *tm)
 {
-	static bool zoned;
-
-	if (!zoned)
-		tzset();
-	zoned = true;
+	tzset();
 	return localtime_r(&t, tm);
 }
 

@@ -490,14 +490,20 @@ start_batch(struct worker *w, struct slot *first)
 	struct served *from = first->from;
 	struct idq *q = from->q;
 	struct batch b = BATCH_INIT;
-	struct slot *s = NULL;
-	int r = 0;
+	struct slot *s;
+	int r;
 
-	if (gather(w, first, &b) == -1 || (s = free_slot(w)) == NULL) {
-		r = idq_errno(q, "%s", q->path);
-		q->code = EX_TEMPFAIL;
+	/* There are more slots than jobs that could be in a batch. */
+	first->state = MEMBER;
+	if ((s = free_slot(w)) == NULL) {
+		give_back(first);
+		return;
 	}
-	if (r == 0 && !w->stopping &&
+	s->state = MEMBER;
+	if ((r = gather(w, first, &b)) == -1) {
+		idq_errno(q, "%s", q->path);
+		q->code = EX_TEMPFAIL;
+	} else if (!w->stopping &&
 	    (r = idq_batch_start(q, &s->child, &b, w->opt, &how)) == 0) {
 		if (w->opt->timeout != 0)
 			s->child.next = idq_after(idq_ticks(),
@@ -517,6 +523,7 @@ start_batch(struct worker *w, struct slot *first)
 	for (size_t i = 0; i < b.n; i++)
 		give_back((struct slot *)(void *)b.of[i]);
 	idq_batch_free(&b);
+	s->state = FREE;
 }
 
 static void

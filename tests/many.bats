@@ -295,7 +295,7 @@ IDQ_SPOOL=${queue%/*}"
 		while [ "$(wc -l <started)" -lt 2 ]; do sleep 0.02; done
 		jq -r "[.id, 0] | @tsv" lines.$$'
 	is "$(find "$queue/done" -type f | wc -l)" 4
-	is "$(cat started | wc -l)" 2
+	is "$(wc -l <started)" 2
 }
 
 @test "many: wrong usage" {

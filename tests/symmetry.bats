@@ -10,8 +10,8 @@ load helpers/complete
 # Test files that are about a subject and not a verb.
 subjects='backup batch byhand completions examples filters fuzz gate
     hardening headers http incident install manual many nats once
-    output pacing postgres queues readme recovery security spools
-    symbols symmetry syscalls'
+    output pacing postgres queues readme recovery remote security
+    spools symbols symmetry syscalls'
 
 verbs() {
 	idq --help |

@@ -64,6 +64,7 @@ setup() {
 	uname                           # the host, for the log
 	openat QUEUE
 	fstat                           # its mode, for new files
+	fstatfs                         # do other machines share it?
 	geteuid                         # may others write to it?
 	openat format                   # is it a queue of this version?
 	fstat
@@ -115,6 +116,7 @@ setup() {
 	uname                           # the host, for the log
 	openat QUEUE
 	fstat                           # its mode, for new files
+	fstatfs                         # do other machines share it?
 	geteuid                         # may others write to it?
 	openat format                   # is it a queue of this version?
 	fstat
@@ -152,6 +154,7 @@ setup() {
 	uname                           # the host, for the log
 	openat QUEUE
 	fstat                           # its mode, for new files
+	fstatfs                         # do other machines share it?
 	geteuid                         # may others write to it?
 	openat format                   # is it a queue of this version?
 	fstat
@@ -252,6 +255,7 @@ setup() {
 	uname                           # the host, for the log
 	openat QUEUE
 	fstat                           # its mode, for new files
+	fstatfs                         # do other machines share it?
 	geteuid                         # may others write to it?
 	openat format                   # is it a queue of this version?
 	fstat
