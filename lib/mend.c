@@ -269,6 +269,7 @@ idq_mend_nameless(struct check *c, struct job *j, const char *path,
     const char *hash)
 {
 	char to[PATH_SIZE];
+	bool quiet;
 	int r;
 
 	if (!j->whole) {
@@ -285,7 +286,11 @@ idq_mend_nameless(struct check *c, struct job *j, const char *path,
 	}
 	if (idq_where(c->q, j) < PL_TMP)
 		return 0;
+	/* Its new place may have been walked before. */
+	quiet = c->quiet;
+	c->quiet = false;
 	check_clock(c, j, path);
+	c->quiet = quiet;
 	if (c->f->dry_run) {
 		idq_report(c, false, path, "its job is in no directory");
 		return 0;
