@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,11 +28,15 @@ thread(void *arg)
 {
 	const struct syncer *s = arg;
 	struct message m;
+	ssize_t n;
 
-	while (read(s->ask[0], &m, sizeof(m)) == (ssize_t)sizeof(m)) {
+	while ((n = read(s->ask[0], &m, sizeof(m))) != 0) {
+		if (n != (ssize_t)sizeof(m))
+			continue;
 		m.fd = fsync(m.fd) == 0 ? 0 : errno;
-		if (write(s->told[1], &m, sizeof(m)) != (ssize_t)sizeof(m))
-			break;
+		/* What is lost here would be waited for for ever. */
+		while (write(s->told[1], &m, sizeof(m)) != (ssize_t)sizeof(m))
+			sched_yield();
 	}
 	return NULL;
 }
