@@ -288,8 +288,8 @@ RESTARTS = [
      f"[ -e %s/{key_path('r/add1')} ]", 0, "added"),
     ("add rename", "renameat:1", ("add", "-v", "-k", "r/add2"),
      "ls %s/new/*{r/add2}* >/dev/null 2>&1", 0, "added"),
-    ("claim", "renameat:2", ("claim", "--lease", "10m"),
-     "ls %s/cur/{r/claim}* >/dev/null 2>&1", 0, r"\.1$"),
+    ("claim", "renameat:1", ("claim", "--lease", "10m"),
+     "ls %s/cur/{r/add1}* >/dev/null 2>&1", 0, r"\.1$"),
     ("ack", "renameat:1", ("ack", "{token}"),
      "ls %s/done/*/*{r/done}* >/dev/null 2>&1", 0, ""),
     ("reuse link", "linkat:1",
@@ -334,8 +334,6 @@ def restart_one(t, row, token):
     line = t.cmd(*args, env=f"STOP_AT={at} STOP_FILE=/run/stop "
                  "LD_PRELOAD=/opt/stop.so").replace("{token}", token)
     seen = hashed(seen.replace("%s", t.disk))
-    if name == "claim":
-        t.g.a.ok(t.cmd("add", "-k", "r/claim"))
     t.g.a.ok(f"rm -f /run/stop.*; ({line}; echo \"= $?\") >/run/stop.out "
              "2>&1 & wait_for 60 '[ -e /run/stop.at ]'", 240)
     # Whatever the client asks first is answered, late; so would this be.
@@ -350,6 +348,9 @@ def restart_one(t, row, token):
     if t.expect(code == 0 and m, f"{name}: no end: {out}"):
         said = out[:m.start()].strip()
         right = re.search(words, said) if words else not said
+        # A server that restarts may not give the lock back: no claim, then.
+        if name == "claim" and m[1] == "74":
+            want, right = 74, "sync: Input/output error" in said
         t.expect(int(m[1]) == want and right,
                  f"{name}: exit {m[1]}: {said[:300]}")
 
@@ -364,8 +365,9 @@ def restart(t):
     t.words = f"{len(rows)} calls done whose replies were lost in a restart"
     if t.control:
         return
-    t.g.a(t.cmd("resume"))
-    t.acked = ["r/add1", "r/add2", "r/reuse1", "r/reuse2", "r/claim"]
+    t.g.a.ok(t.cmd("resume"))
+    t.g.a.ok(t.cmd("work", "--drain", "--", "/job"))
+    t.acked = ["r/add1", "r/add2", "r/reuse1", "r/reuse2"]
     t.check()
 
 
