@@ -348,8 +348,9 @@ def restart_one(t, row, token):
     if t.expect(code == 0 and m, f"{name}: no end: {out}"):
         said = out[:m.start()].strip()
         right = re.search(words, said) if words else not said
-        # A server that restarts may not give the lock back: no claim, then.
-        if name == "claim" and m[1] == "74":
+        # A server that restarts may not give the lock back: what comes after
+        # the rename has failed then, and that is said.
+        if name in ("claim", "retry") and m[1] == "74":
             want, right = 74, "sync: Input/output error" in said
         t.expect(int(m[1]) == want and right,
                  f"{name}: exit {m[1]}: {said[:300]}")
