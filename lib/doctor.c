@@ -53,7 +53,8 @@ static const struct row types[] = {
 	[MEMORY] = { " tmpfs ramfs ", WARNING, ": a reboot loses all jobs; use "
 	    "ext4, xfs or btrfs" },
 	[NET] = { " nfs nfs4 cifs smb3 ceph 9p afs lustre gfs2 ocfs2 virtiofs "
-	    "fuse fuse.sshfs fuse.glusterfs ", WARNING, ": not tested" },
+	    "fuse fuse.sshfs fuse.glusterfs ", WARNING, ": see SHARED SPOOLS "
+	    "in idq(5)" },
 	[ANY] = { NULL, WARNING, ": not tested; use ext4, xfs or btrfs" }
 };
 

@@ -266,7 +266,7 @@ seen() {
 	sed -i 's/ - .*/ - nfs4 srv:\/x rw,vers=4.2,hard,local_lock=none/' \
 	    mountinfo
 	says 1 env LD_PRELOAD="$fake" idq doctor
-	line warning type 'nfs4: not tested$'
+	line warning type 'nfs4: see SHARED SPOOLS in idq(5)$'
 	line warning inotify 'does not tell what other hosts do'
 	line ok mount '.*rw,vers=4.2,hard,local_lock=none$'
 	sed -i 's/ - .*/ - nfs srv:\/x rw,vers=3,soft,nolock,local_lock=all/' \
