@@ -3,8 +3,8 @@
  * Paths of a queue that others may write to, also on a kernel that has no
  * openat2(2).
  */
-#include "check.h"
 #include "fail.h"
+#include "check.h"
 #include "spool.h"
 
 static struct idq *q;

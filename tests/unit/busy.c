@@ -3,8 +3,8 @@
  * Jobs, groups and adds that somebody else has locked: what is in a hurry goes
  * on, the order stays, and a person is told.  Who waits does so in no time.
  */
-#include "check.h"
 #include "fail.h"
+#include "check.h"
 #include "spool.h"
 
 static struct idq *q;

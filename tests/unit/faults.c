@@ -3,8 +3,8 @@
  * Each system call of the library that can fail does so once, and then nothing
  * is lost.  That is each fifth call, or all with the argument `all'.
  */
-#include "check.h"
 #include "fail.h"
+#include "check.h"
 #include "spool.h"
 
 static struct idq *q;

@@ -3,8 +3,8 @@
  * What a kill, a power cut or a person has left behind: what the next idq makes
  * of it.
  */
-#include "check.h"
 #include "fail.h"
+#include "check.h"
 #include "spool.h"
 
 static struct idq *q;
