@@ -67,25 +67,26 @@ class Storm(rig.Spool):
     def rest(self, last=False):
         """Ordinary commands, until nothing is left that will be run."""
         self.idq("resume")
+        end = time.monotonic() + REST
+        self.drain()
+        # Leases of 2 s; a job can be held when its lease ends.
+        while os.listdir(f"{self.queue}/cur"):
+            if time.monotonic() > end:
+                self.say("cur is never empty")
+                break
+            time.sleep(0.1)
+            self.drain()
         if last:
             # Those past their deadline stay held, and are for cancel.
             self.idq("unhold", "-s", "held", "--yes", ok=(0, 69))
             self.idq("cancel", "-s", "held", "--key-glob", "b*", "--yes")
             self.idq("retry", "-s", "waiting,failed", "--yes", ok=(0, 69))
-        end = time.monotonic() + REST
-        self.drain()
+            self.drain()
         while last and (left := self.left()):
             if time.monotonic() > end:
                 self.stuck += len(left)
                 self.say(f"{len(left)} jobs do not come to an end: "
                          + " ".join(left[:5]))
-                break
-            time.sleep(0.1)
-            self.drain()
-        # Leases of 2 s.
-        while os.listdir(f"{self.queue}/cur"):
-            if time.monotonic() > end:
-                self.say("cur is never empty")
                 break
             time.sleep(0.1)
             self.drain()
