@@ -303,15 +303,26 @@ expire(struct idq *q, struct job *j)
 	return idq_expire(q, j, j->pub.path) == -1 ? -1 : 0;
 }
 
+/* For the job P, or many of them with NULL. */
 static int
-begin(struct idq *q, struct child *c, const struct start *s, const int fds[3],
-    char **argv, char **env)
+begin(struct idq *q, struct child *c, const struct start *s,
+    const struct idq_job *p, const int fds[3])
 {
-	int err = spawn(c, s, fds, argv, env, &c->pids.command);
+	size_t ours = p != NULL ? ENV_N : ENV_QUEUE;
+	char **argv = argv_new(s, p), **env = env_new(q, p, ours);
+	int err, r = 0;
 
-	if (err != 0)
-		return idq_error(q, spawn_code(err), "%s: %s", argv[0],
+	if (argv == NULL || env == NULL)
+		r = idq_errno(q, "%s", q->path);
+	else if (argv[0] == NULL)
+		r = idq_error(q, 127, "no command");
+	else if ((err = spawn(c, s, fds, argv, env, &c->pids.command)) != 0)
+		r = idq_error(q, spawn_code(err), "%s: %s", argv[0],
 		    strerror(err));
+	free(argv);
+	env_free(env, ours);
+	if (r == -1)
+		return -1;
 	c->pids.worker = getpid();
 	c->pids.leader = !s->foreground;
 	c->why = WHY_NONE;
@@ -323,8 +334,7 @@ begin(struct idq *q, struct child *c, const struct start *s, const int fds[3],
 
 /* Its own standard input, and output if that is kept: 1, 0 too late, -1. */
 static int
-start_with(struct idq *q, struct child *c, const struct start *s,
-    char **argv, char **env)
+begin_own(struct idq *q, struct child *c, const struct start *s)
 {
 	int fds[3] = { -1, -1, -1 }, r;
 
@@ -339,7 +349,7 @@ start_with(struct idq *q, struct child *c, const struct start *s,
 		if (q->cfg[CFG_OUTPUT] == OUTPUT_KEEP)
 			idq_out_start(q, c, fds + 1);
 	}
-	r = begin(q, c, s, fds, argv, env);
+	r = begin(q, c, s, &c->job.pub, fds);
 	for (int fd = 0; fd < 3; fd++)
 		if (fds[fd] != -1)
 			close(fds[fd]);
@@ -352,35 +362,18 @@ int
 idq_child_start_many(struct idq *q, struct child *c, const struct start *s,
     const int fds[3])
 {
-	char **argv = argv_new(s, NULL), **env = env_new(q, NULL, ENV_QUEUE);
-	int r;
-
-	if (argv == NULL || env == NULL)
-		r = idq_errno(q, "%s", q->path);
-	else
-		r = begin(q, c, s, fds, argv, env);
-	free(argv);
-	env_free(env, ENV_QUEUE);
-	return r;
+	return begin(q, c, s, NULL, fds);
 }
 
 int
 idq_child_start(struct idq *q, struct child *c, const struct start *s)
 {
 	const struct idq_job *p = &c->job.pub;
-	char **argv = argv_new(s, p), **env = env_new(q, p, ENV_N);
 	int r;
 
 	c->keeper.fd = -1;
 	c->said[0] = '\0';
-	if (argv == NULL || env == NULL)
-		r = idq_errno(q, "%s", q->path);
-	else if (argv[0] == NULL)
-		r = idq_error(q, 127, "no command");
-	else
-		r = start_with(q, c, s, argv, env);
-	free(argv);
-	env_free(env, ENV_N);
+	r = begin_own(q, c, s);
 	if (r == 0)
 		return expire(q, &c->job);
 	if (r == -1)

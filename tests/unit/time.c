@@ -42,9 +42,9 @@ set_zone(const char *zone)
 
 /* What is on disk of an instant; the seconds are those of date -u +%s. */
 static const struct {
-	int64_t		 at;
-	const char	*stamp;
-	const char	*due;
+	int64_t	at;
+	char	stamp[STAMP_SIZE];
+	char	due[DUE_LEN + 1];
 } instants[] = {
 	{ 0, "1970-01-01T00:00:00.000000Z", "19700101T000000.000000Z" },
 	{ 1, "1970-01-01T00:00:00.000001Z", "19700101T000000.000001Z" },
@@ -68,7 +68,7 @@ every_day(void)
 {
 	char buf[STAMP_SIZE], want[STAMP_SIZE];
 	struct tm tm;
-	int64_t t;
+	int64_t t = -1;
 
 	for (time_t s = 0; s < 253402300800; s += 86399) {
 		gmtime_r(&s, &tm);
