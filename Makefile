@@ -42,6 +42,7 @@ LIB_SRCS = \
 	lib/copies.c \
 	lib/doctor.c \
 	lib/dups.c \
+	lib/ends.c \
 	lib/error.c \
 	lib/file.c \
 	lib/filter.c \
@@ -81,6 +82,7 @@ LIB_SRCS = \
 	lib/share.c \
 	lib/speed.c \
 	lib/stamp.c \
+	lib/starts.c \
 	lib/stats.c \
 	lib/syncer.c \
 	lib/tally.c \

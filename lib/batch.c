@@ -38,6 +38,7 @@ idq_batch_add(struct batch *b, struct child *c)
 	close(c->job.fd);
 	c->job.fd = fd;
 	c->keeper.fd = -1;
+	c->pids.command = 0;
 	c->said[0] = '\0';
 	strlcpy(c->hash, c->job.pub.hash, sizeof(c->hash));
 	strlcpy(c->id, c->job.pub.id, sizeof(c->id));

@@ -472,7 +472,8 @@ write_end(struct idq *q, struct child *c, int status)
 static void
 leave(struct idq *q, struct child *c)
 {
-	idq_pid_remove(q, c->id);
+	if (c->pids.command != 0)
+		idq_pid_remove(q, c->id);
 	/* Explicitly: a daemon that the command left behind has a copy. */
 	idq_job_unlock(&c->job);
 }

@@ -755,7 +755,7 @@ int	 idq_check_out(struct check *);		/* kept output */
 /* pid.c: whose process runs a job, in run/pid.ID. */
 struct pids {
 	pid_t	worker;
-	pid_t	command;
+	pid_t	command;		/* 0: has a share in one */
 	bool	leader;			/* of its process group */
 };
 void	 idq_pid_write(struct idq *, const char *id, const struct pids *);

@@ -4,60 +4,20 @@
  * due time, or the rescan each minute.
  */
 #include <sys/signalfd.h>
-#include <sys/wait.h>
 
-#include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "idq_impl.h"
+#include "worker.h"
 
 #define BUSY_MAX	20		/* looks at locks, 50 ms apart */
 #define UNSYNCED_MAX	16
 
-struct slot {
-	struct child	 child;
-	struct served	*from;
-	struct batch	 batch;		/* if it runs for many */
-	enum {
-		FREE,
-		MEMBER,			/* its job is one of such a batch */
-		RUNS,
-		ENDED,			/* but that could not be written yet */
-		WRITTEN,		/* and is to be synced by us */
-		ASKED			/* or is by the syncer */
-	} state;
-};
-
-struct worker {
-	struct served	*queues;	/* the first comes first */
-	size_t		 nqueues;
-	const struct idq_work *opt;
-	struct slot	*slots;		/* more than run: some are unsynced */
-	unsigned int	 nslots;
-	struct pollfd	*fds;		/* signals, syncer, then the queues */
-	struct syncer	 syncer;
-	unsigned int	 running;	/* or ended, and that is not written */
-	unsigned int	 unsynced;
-	unsigned int	 batch;		/* jobs for a command; 0: one alone */
-	sigset_t	 old_mask;
-	int		 sigfd;
-	bool		 stopping;
-	bool		 started_one;
-	bool		 stuck;		/* the end of a job cannot be written */
-	bool		 told;		/* and somebody knows */
-	int64_t		 stop_at;	/* when to end the commands; 0: not */
-	int		 code;		/* that it ends with */
-	char		*msg;
-};
-
-static int
-keep_error(struct worker *w, struct idq *q)
+int
+idq_worker_fail(struct worker *w, struct idq *q)
 {
 	if (w->msg == NULL) {
 		w->code = q->code;
@@ -67,10 +27,43 @@ keep_error(struct worker *w, struct idq *q)
 	return -1;
 }
 
-static bool
-follows(const struct worker *w)
+bool
+idq_worker_follows(const struct worker *w)
 {
 	return w->opt->mode == IDQ_FOLLOW;
+}
+
+void
+idq_worker_report(struct worker *w, struct idq *q, const struct job *j)
+{
+	if (w->opt->done != NULL)
+		w->opt->done(w->opt->arg, q, &j->pub);
+}
+
+/* The longest of the queues' grace times. */
+static int64_t
+grace(const struct worker *w)
+{
+	int64_t d = 0;
+
+	for (size_t i = 0; i < w->nqueues; i++)
+		if (w->queues[i].q->cfg[CFG_GRACE] > d)
+			d = w->queues[i].q->cfg[CFG_GRACE];
+	return d;
+}
+
+void
+idq_worker_signals(struct worker *w)
+{
+	struct signalfd_siginfo si;
+
+	while (read(w->sigfd, &si, sizeof(si)) == sizeof(si)) {
+		if (si.ssi_signo == SIGCHLD)
+			continue;
+		/* The second one does not wait. */
+		w->stop_at = idq_ticks() + (w->stopping ? 0 : grace(w));
+		w->stopping = true;
+	}
 }
 
 /* Each job has a descriptor, until its end is synced. */
@@ -104,7 +97,7 @@ start_up(struct worker *w, struct idq *q)
 	w->fds[0] = (struct pollfd){ .fd = w->sigfd, .events = POLLIN };
 	w->fds[1] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	for (size_t i = 0; i < w->nqueues; i++) {
-		idq_served_watch(&w->queues[i], follows(w));
+		idq_served_watch(&w->queues[i], idq_worker_follows(w));
 		w->fds[i + 2] = (struct pollfd){ .fd = w->queues[i].ino,
 		    .events = POLLIN };
 	}
@@ -123,426 +116,6 @@ shut_down(struct worker *w)
 }
 
 static void
-report(struct worker *w, struct idq *q, const struct job *j)
-{
-	if (w->opt->done != NULL)
-		w->opt->done(w->opt->arg, q, &j->pub);
-}
-
-static void
-look_everywhere(struct worker *w)
-{
-	for (size_t i = 0; i < w->nqueues; i++)
-		w->queues[i].look = true;
-}
-
-/* The job is not ours any more. */
-static void
-leave(struct worker *w, struct slot *s)
-{
-	idq_job_close(&s->child.job);
-	s->state = FREE;
-	look_everywhere(w);
-}
-
-/* Its file was synced, which ended with ERR: 0 or errno. */
-static void
-settle(struct worker *w, struct slot *s, int err)
-{
-	struct idq *q = s->from->q;
-
-	w->unsynced--;
-	if (idq_child_settle(q, &s->child, err) == 0)
-		report(w, q, &s->child.job);
-	else if (q->sync_failed) {
-		/* Never sync that again: what is on disk is unknown. */
-		q->code = EX_IOERR;
-		keep_error(w, q);
-	} else
-		idq_notice(q, "%s", q->msg);
-	leave(w, s);
-}
-
-/*
- * With one command at a time there is nothing to share, and this thread syncs
- * while the next one runs.
- */
-static bool
-ask_syncer(struct worker *w, const struct slot *s)
-{
-	if ((w->opt->jobs == 1 && w->batch == 0) || (w->syncer.n == 0 &&
-	    idq_syncer_start(&w->syncer, w->nslots) == -1))
-		return false;
-	w->fds[1].fd = w->syncer.told[0];
-	return idq_syncer_ask(&w->syncer, (unsigned int)(s - w->slots),
-	    s->child.job.fd) == 0;
-}
-
-/* Write the end of a command; the job stays ours until that has worked. */
-static void
-write_end(struct worker *w, struct slot *s)
-{
-	struct idq *q = s->from->q;
-	int r = idq_child_ended(q, &s->child, s->child.status);
-
-	if (r == -1) {
-		if (!w->told)
-			idq_notice(q, "%s: the end of a job cannot be "
-			    "written, trying again: %s", q->path, q->msg);
-		w->told = w->stuck = true;
-		return;
-	}
-	w->running--;
-	if (r == 0) {
-		report(w, q, &s->child.job);
-		leave(w, s);
-		return;
-	}
-	s->state = ask_syncer(w, s) ? ASKED : WRITTEN;
-	w->unsynced++;
-}
-
-/* The command in S has ended: so has each of its jobs. */
-static void
-batch_ended(struct worker *w, struct slot *s)
-{
-	struct batch *b = &s->batch;
-
-	idq_batch_ended(s->from->q, &s->child, b);
-	w->running--;
-	for (size_t i = 0; i < b->n; i++) {
-		/* A slot begins with its child. */
-		((struct slot *)(void *)b->of[i])->state = ENDED;
-		w->running++;
-	}
-	idq_batch_free(b);
-	s->state = FREE;
-}
-
-static void
-collect(struct worker *w)
-{
-	unsigned int i;
-	int err;
-
-	w->told = w->stuck;
-	w->stuck = false;
-	for (i = 0; i < w->nslots; i++) {
-		struct slot *s = &w->slots[i];
-
-		if (s->state != RUNS ||
-		    !idq_child_wait(&s->child, &s->child.status))
-			continue;
-		if (s->batch.n > 0)
-			batch_ended(w, s);
-		else
-			s->state = ENDED;
-	}
-	for (i = 0; i < w->nslots; i++)
-		if (w->slots[i].state == ENDED)
-			write_end(w, &w->slots[i]);
-	while (idq_syncer_told(&w->syncer, &i, &err))
-		settle(w, &w->slots[i], err);
-}
-
-static void
-sync_written(struct worker *w)
-{
-	for (unsigned int i = 0; i < w->nslots; i++) {
-		struct slot *s = &w->slots[i];
-
-		if (s->state == WRITTEN)
-			settle(w, s, idq_sync_file(s->from->q,
-			    s->child.job.fd) == 0 ? 0 : errno);
-	}
-}
-
-static void
-end_all(struct worker *w)
-{
-	for (unsigned int i = 0; i < w->nslots; i++)
-		if (w->slots[i].state == RUNS)
-			idq_child_end(w->slots[i].from->q,
-			    &w->slots[i].child, WHY_STOP);
-}
-
-/* The longest of the queues' grace times. */
-static int64_t
-grace(const struct worker *w)
-{
-	int64_t d = 0;
-
-	for (size_t i = 0; i < w->nqueues; i++)
-		if (w->queues[i].q->cfg[CFG_GRACE] > d)
-			d = w->queues[i].q->cfg[CFG_GRACE];
-	return d;
-}
-
-static void
-read_signals(struct worker *w)
-{
-	struct signalfd_siginfo si;
-
-	while (read(w->sigfd, &si, sizeof(si)) == sizeof(si)) {
-		if (si.ssi_signo == SIGCHLD)
-			continue;
-		/* The second one does not wait. */
-		w->stop_at = idq_ticks() + (w->stopping ? 0 : grace(w));
-		w->stopping = true;
-	}
-}
-
-/* What cancel --kill wants. */
-static void
-look_asked(struct worker *w, const struct served *from)
-{
-	for (unsigned int i = 0; i < w->nslots; i++) {
-		struct slot *s = &w->slots[i];
-
-		if (s->state == RUNS && s->batch.n == 0 && s->from == from &&
-		    idq_asked(from->q, s->child.job.pub.id) == 2)
-			idq_child_end(from->q, &s->child, WHY_ASKED);
-	}
-}
-
-/* What another machine has taken for dead, and runs itself. */
-static void
-look_lost(struct worker *w, const struct served *from)
-{
-	for (unsigned int i = 0; from->q->remote && i < w->nslots; i++) {
-		struct slot *s = &w->slots[i];
-
-		if (s->state == RUNS && s->batch.n == 0 && s->from == from &&
-		    idq_child_is_lost(from->q, &s->child))
-			idq_child_end(from->q, &s->child, WHY_STOP);
-	}
-}
-
-static struct slot *
-free_slot(struct worker *w)
-{
-	for (unsigned int i = 0; i < w->nslots &&
-	    w->running < w->opt->jobs; i++)
-		if (w->slots[i].state == FREE)
-			return &w->slots[i];
-	return NULL;
-}
-
-/* The command could not be started. */
-static void
-not_started(struct worker *w, struct slot *s)
-{
-	struct child *c = &s->child;
-	struct idq *q = s->from->q;
-	int code = q->code;
-
-	if (code == EX_TEMPFAIL) {
-		idq_notice(q, "%s: %s", c->job.pub.key, q->msg);
-		idq_served_rest(s->from);
-	} else if (w->opt->argv == NULL || (code != 126 && code != 127)) {
-		/* The job's own command, or its arguments: its attempt. */
-		if (code != 126 && code != 127)
-			idq_notice(q, "%s: %s", c->job.pub.key, q->msg);
-		if (idq_finish(q, &c->job, HOW_EXIT,
-		    code == 127 ? 127 : 126, "", false) == 0) {
-			report(w, q, &c->job);
-			return;
-		}
-		keep_error(w, q);
-		return;
-	} else {
-		/* A bad deploy must not use up a queue's attempts. */
-		keep_error(w, q);
-	}
-	if (idq_give_back(q, &c->job, 0, false) == -1)
-		idq_notice(q, "%s", q->msg);
-}
-
-static bool
-has_command(const struct worker *w, const struct job *j)
-{
-	return w->opt->argv != NULL || j->pub.nargs > 0;
-}
-
-/* The job in S is claimed.  What is not started is let go of. */
-static void
-start(struct worker *w, struct slot *s)
-{
-	const struct start how = { .argv = w->opt->argv, .with_job = true,
-	    .mask = w->old_mask, .umask = w->opt->umask };
-	struct job *j = &s->child.job;
-	struct idq *q = s->from->q;
-	int r;
-
-	/* Told to stop while claiming: the job was not started. */
-	read_signals(w);
-	if (w->stopping) {
-		if (idq_give_back(q, j, 0, false) == -1)
-			idq_notice(q, "%s", q->msg);
-	} else if (!has_command(w, j)) {
-		if (idq_finish(q, j, HOW_NOCOMMAND, 0, "", false) == -1)
-			keep_error(w, q);
-		else
-			report(w, q, j);
-	} else if ((r = idq_child_start(q, &s->child, &how)) == 1) {
-		if (w->opt->timeout != 0)
-			s->child.next = idq_after(idq_ticks(),
-			    w->opt->timeout);
-		s->state = RUNS;
-		w->running++;
-		return;
-	} else if (r == 0)
-		report(w, q, j);	/* too late: it has expired */
-	else
-		not_started(w, s);
-	idq_job_unlock(j);
-	idq_job_close(j);
-}
-
-/* It was not started. */
-static void
-give_back(struct slot *s)
-{
-	struct idq *q = s->from->q;
-
-	if (idq_give_back(q, &s->child.job, 0, false) == -1)
-		idq_notice(q, "%s", q->msg);
-	idq_job_unlock(&s->child.job);
-	idq_job_close(&s->child.job);
-	s->state = FREE;
-}
-
-/* Runs go on; nothing new is started. */
-static void
-close_gate(struct worker *w, struct served *s)
-{
-	bool first = w->msg == NULL;
-
-	keep_error(w, s->q);
-	if (first && w->opt->gate != NULL)
-		w->opt->gate(w->opt->arg, s->q);
-}
-
-/* A job of S into the slot: 1, 0 none, -1 it is over. */
-static int
-take(struct worker *w, struct served *s, struct slot *slot)
-{
-	struct idq *q = s->q;
-	int r;
-
-	if (!s->look || idq_ticks() < s->not_before)
-		return 0;
-	if (!w->opt->catch_up && (r = idq_served_gate(s)) != 0) {
-		if (r == 1)
-			close_gate(w, s);
-		else
-			keep_error(w, q);
-		return -1;
-	}
-	r = idq_served_take(s, w->opt->rate, &slot->child.job);
-	if (r == -1 && q->code == EX_TEMPFAIL && follows(w)) {
-		/* A full disk, say: a follower outlives it. */
-		idq_notice(q, "%s", q->msg);
-		idq_served_rest(s);
-		return 0;
-	}
-	if (r == -1)
-		keep_error(w, q);
-	slot->from = s;
-	return r;
-}
-
-/* The first queue that has something: 1, 0 none has, -1. */
-static int
-take_first(struct worker *w, struct slot *slot)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < w->nqueues; i++)
-		r = take(w, &w->queues[i], slot);
-	return r;
-}
-
-/* The job of FIRST, and others of its queue, into B: 0, or -1 with errno. */
-static int
-gather(struct worker *w, struct slot *first, struct batch *b)
-{
-	struct slot *s = first;
-
-	do {
-		if (idq_batch_add(b, &s->child) == -1) {
-			give_back(s);
-			return -1;
-		}
-		s->state = MEMBER;
-		read_signals(w);
-	} while (!w->stopping && b->n < w->batch &&
-	    (s = free_slot(w)) != NULL && take(w, first->from, s) == 1);
-	return 0;
-}
-
-/* Start a command for the job in FIRST and others, in a slot of its own. */
-static void
-start_batch(struct worker *w, struct slot *first)
-{
-	const struct start how = { .argv = w->opt->argv, .mask = w->old_mask,
-	    .umask = w->opt->umask };
-	struct served *from = first->from;
-	struct idq *q = from->q;
-	struct batch b = BATCH_INIT;
-	struct slot *s;
-	int r;
-
-	/* There are more slots than jobs that could be in a batch. */
-	first->state = MEMBER;
-	if ((s = free_slot(w)) == NULL) {
-		give_back(first);
-		return;
-	}
-	s->state = MEMBER;
-	if ((r = gather(w, first, &b)) == -1) {
-		idq_errno(q, "%s", q->path);
-		q->code = EX_TEMPFAIL;
-	} else if (!w->stopping &&
-	    (r = idq_batch_start(q, &s->child, &b, w->opt, &how)) == 0) {
-		if (w->opt->timeout != 0)
-			s->child.next = idq_after(idq_ticks(),
-			    w->opt->timeout);
-		s->from = from;
-		s->batch = b;
-		s->state = RUNS;
-		w->running++;
-		return;
-	}
-	if (r == -1 && q->code == EX_TEMPFAIL) {
-		idq_notice(q, "%s: %s", q->path, q->msg);
-		idq_served_rest(from);
-	} else if (r == -1)
-		/* A bad deploy must not use up a queue's attempts. */
-		keep_error(w, q);
-	for (size_t i = 0; i < b.n; i++)
-		give_back((struct slot *)(void *)b.of[i]);
-	idq_batch_free(&b);
-	s->state = FREE;
-}
-
-static void
-fill_slots(struct worker *w)
-{
-	struct slot *s;
-
-	while (!w->stopping && !w->stuck &&
-	    !(w->opt->mode == IDQ_ONCE && w->started_one) &&
-	    (s = free_slot(w)) != NULL && take_first(w, s) == 1) {
-		w->started_one = true;
-		if (w->batch > 0)
-			start_batch(w, s);
-		else
-			start(w, s);
-	}
-}
-
-static void
 rescan(struct worker *w)
 {
 	struct served *s;
@@ -551,10 +124,10 @@ rescan(struct worker *w)
 	for (size_t i = 0; i < w->nqueues; i++) {
 		s = &w->queues[i];
 		if ((r = idq_served_rescan(s)) == -1)
-			keep_error(w, s->q);
+			idq_worker_fail(w, s->q);
 		else if (r == 1) {
-			look_asked(w, s);
-			look_lost(w, s);
+			idq_worker_asked(w, s);
+			idq_worker_lost(w, s);
 		}
 	}
 }
@@ -572,7 +145,7 @@ static void
 tick_queue(const struct worker *w, const struct served *s, int64_t now,
     int64_t *wait)
 {
-	if (follows(w) || w->running > 0 || s->limited) {
+	if (idq_worker_follows(w) || w->running > 0 || s->limited) {
 		sooner(wait, s->rescan_at - now);
 		if (s->q->remote)
 			sooner(wait, s->look_at - now);
@@ -590,7 +163,7 @@ tick(struct worker *w)
 	int64_t now = idq_ticks(), wait = -1, t;
 
 	if (w->stop_at != 0 && now >= w->stop_at) {
-		end_all(w);
+		idq_worker_stop(w);
 		w->stop_at = 0;
 	}
 	for (unsigned int i = 0; i < w->nslots; i++)
@@ -616,11 +189,11 @@ wait_for_something(struct worker *w, int64_t wait)
 	int ms = wait == -1 ? -1 : (int)((wait + 999) / 1000);
 
 	poll(w->fds, w->nqueues + 2, ms);
-	read_signals(w);
-	collect(w);
+	idq_worker_signals(w);
+	idq_worker_collect(w);
 	for (size_t i = 0; i < w->nqueues; i++)
 		if (idq_served_events(&w->queues[i]))
-			look_asked(w, &w->queues[i]);
+			idq_worker_asked(w, &w->queues[i]);
 }
 
 /* Whether this queue may have something to start, now or by its rate. */
@@ -654,7 +227,7 @@ is_over(const struct worker *w)
 		return true;
 	if (w->opt->mode == IDQ_ONCE && w->started_one)
 		return true;
-	if (follows(w))
+	if (idq_worker_follows(w))
 		return false;
 	for (size_t i = 0; i < w->nqueues; i++)
 		if (is_waiting(w, &w->queues[i]))
@@ -667,11 +240,11 @@ loop(struct worker *w)
 {
 	rescan(w);
 	for (;;) {
-		fill_slots(w);
-		sync_written(w);
+		idq_worker_fill(w);
+		idq_worker_sync(w);
 		if (is_over(w))
 			break;
-		if (!looks(w) || free_slot(w) == NULL || w->stopping ||
+		if (!looks(w) || idq_worker_slot(w) == NULL || w->stopping ||
 		    w->stuck)
 			wait_for_something(w, tick(w));
 		if (!w->stopping)
@@ -688,16 +261,16 @@ serve(struct worker *w, struct idq *const *qs, size_t n)
 	w->queues = calloc(n > 0 ? n : 1, sizeof(*w->queues));
 	if (w->queues == NULL) {
 		idq_errno(qs[0], "%s", qs[0]->path);
-		return keep_error(w, qs[0]);
+		return idq_worker_fail(w, qs[0]);
 	}
 	for (; r == 1 && w->nqueues < n; w->nqueues++) {
 		struct served *s = &w->queues[w->nqueues];
 
 		if (idq_served_open(s, qs[w->nqueues]) == -1)
-			return keep_error(w, qs[w->nqueues]);
+			return idq_worker_fail(w, qs[w->nqueues]);
 		if (w->opt->single &&
 		    (r = idq_served_lock(s, true)) == -1)
-			keep_error(w, s->q);
+			idq_worker_fail(w, s->q);
 	}
 	return r;
 }
@@ -732,7 +305,7 @@ idq_work(struct idq *const *qs, size_t n, const struct idq_work *opt)
 		}
 	if (serve(&w, qs, n) == 1) {
 		if (start_up(&w, qs[0]) == -1)
-			keep_error(&w, qs[0]);
+			idq_worker_fail(&w, qs[0]);
 		else
 			loop(&w);
 		shut_down(&w);

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a worker starts: a claimed job's command, or one command for many jobs.
+ */
+#include <string.h>
+
+#include "worker.h"
+
+struct slot *
+idq_worker_slot(struct worker *w)
+{
+	for (unsigned int i = 0; i < w->nslots &&
+	    w->running < w->opt->jobs; i++)
+		if (w->slots[i].state == FREE)
+			return &w->slots[i];
+	return NULL;
+}
+
+/* The command could not be started. */
+static void
+not_started(struct worker *w, struct slot *s)
+{
+	struct child *c = &s->child;
+	struct idq *q = s->from->q;
+	int code = q->code;
+
+	if (code == EX_TEMPFAIL) {
+		idq_notice(q, "%s: %s", c->job.pub.key, q->msg);
+		idq_served_rest(s->from);
+	} else if (w->opt->argv == NULL || (code != 126 && code != 127)) {
+		/* The job's own command, or its arguments: its attempt. */
+		if (code != 126 && code != 127)
+			idq_notice(q, "%s: %s", c->job.pub.key, q->msg);
+		if (idq_finish(q, &c->job, HOW_EXIT,
+		    code == 127 ? 127 : 126, "", false) == 0) {
+			idq_worker_report(w, q, &c->job);
+			return;
+		}
+		idq_worker_fail(w, q);
+		return;
+	} else {
+		/* A bad deploy must not use up a queue's attempts. */
+		idq_worker_fail(w, q);
+	}
+	if (idq_give_back(q, &c->job, 0, false) == -1)
+		idq_notice(q, "%s", q->msg);
+}
+
+static bool
+has_command(const struct worker *w, const struct job *j)
+{
+	return w->opt->argv != NULL || j->pub.nargs > 0;
+}
+
+/* The job in S is claimed.  What is not started is let go of. */
+static void
+start(struct worker *w, struct slot *s)
+{
+	const struct start how = { .argv = w->opt->argv, .with_job = true,
+	    .mask = w->old_mask, .umask = w->opt->umask };
+	struct job *j = &s->child.job;
+	struct idq *q = s->from->q;
+	int r;
+
+	/* Told to stop while claiming: the job was not started. */
+	idq_worker_signals(w);
+	if (w->stopping) {
+		if (idq_give_back(q, j, 0, false) == -1)
+			idq_notice(q, "%s", q->msg);
+	} else if (!has_command(w, j)) {
+		if (idq_finish(q, j, HOW_NOCOMMAND, 0, "", false) == -1)
+			idq_worker_fail(w, q);
+		else
+			idq_worker_report(w, q, j);
+	} else if ((r = idq_child_start(q, &s->child, &how)) == 1) {
+		if (w->opt->timeout != 0)
+			s->child.next = idq_after(idq_ticks(),
+			    w->opt->timeout);
+		s->state = RUNS;
+		w->running++;
+		return;
+	} else if (r == 0)
+		idq_worker_report(w, q, j);	/* too late: it has expired */
+	else
+		not_started(w, s);
+	idq_job_unlock(j);
+	idq_job_close(j);
+}
+
+/* It was not started. */
+static void
+give_back(struct slot *s)
+{
+	struct idq *q = s->from->q;
+
+	if (idq_give_back(q, &s->child.job, 0, false) == -1)
+		idq_notice(q, "%s", q->msg);
+	idq_job_unlock(&s->child.job);
+	idq_job_close(&s->child.job);
+	s->state = FREE;
+}
+
+/* Runs go on; nothing new is started. */
+static void
+close_gate(struct worker *w, struct served *s)
+{
+	bool first = w->msg == NULL;
+
+	idq_worker_fail(w, s->q);
+	if (first && w->opt->gate != NULL)
+		w->opt->gate(w->opt->arg, s->q);
+}
+
+/* A job of S into the slot: 1, 0 none, -1 it is over. */
+static int
+take(struct worker *w, struct served *s, struct slot *slot)
+{
+	struct idq *q = s->q;
+	int r;
+
+	if (!s->look || idq_ticks() < s->not_before)
+		return 0;
+	if (!w->opt->catch_up && (r = idq_served_gate(s)) != 0) {
+		if (r == 1)
+			close_gate(w, s);
+		else
+			idq_worker_fail(w, q);
+		return -1;
+	}
+	r = idq_served_take(s, w->opt->rate, &slot->child.job);
+	if (r == -1 && q->code == EX_TEMPFAIL && idq_worker_follows(w)) {
+		/* A full disk, say: a follower outlives it. */
+		idq_notice(q, "%s", q->msg);
+		idq_served_rest(s);
+		return 0;
+	}
+	if (r == -1)
+		idq_worker_fail(w, q);
+	slot->from = s;
+	return r;
+}
+
+/* The first queue that has something: 1, 0 none has, -1. */
+static int
+take_first(struct worker *w, struct slot *slot)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < w->nqueues; i++)
+		r = take(w, &w->queues[i], slot);
+	return r;
+}
+
+/* The job of FIRST, and others of its queue, into B: 0, or -1 with errno. */
+static int
+gather(struct worker *w, struct slot *first, struct batch *b)
+{
+	struct slot *s = first;
+
+	do {
+		if (idq_batch_add(b, &s->child) == -1) {
+			give_back(s);
+			return -1;
+		}
+		s->state = MEMBER;
+		idq_worker_signals(w);
+	} while (!w->stopping && b->n < w->batch &&
+	    (s = idq_worker_slot(w)) != NULL && take(w, first->from, s) == 1);
+	return 0;
+}
+
+/* Start a command for the job in FIRST and others, in a slot of its own. */
+static void
+start_batch(struct worker *w, struct slot *first)
+{
+	const struct start how = { .argv = w->opt->argv, .mask = w->old_mask,
+	    .umask = w->opt->umask };
+	struct served *from = first->from;
+	struct idq *q = from->q;
+	struct batch b = BATCH_INIT;
+	struct slot *s;
+	int r;
+
+	/* There are more slots than jobs that could be in a batch. */
+	first->state = MEMBER;
+	if ((s = idq_worker_slot(w)) == NULL) {
+		give_back(first);
+		return;
+	}
+	s->state = MEMBER;
+	if ((r = gather(w, first, &b)) == -1) {
+		idq_errno(q, "%s", q->path);
+		q->code = EX_TEMPFAIL;
+	} else if (!w->stopping &&
+	    (r = idq_batch_start(q, &s->child, &b, w->opt, &how)) == 0) {
+		if (w->opt->timeout != 0)
+			s->child.next = idq_after(idq_ticks(),
+			    w->opt->timeout);
+		s->from = from;
+		s->batch = b;
+		s->state = RUNS;
+		w->running++;
+		return;
+	}
+	if (r == -1 && q->code == EX_TEMPFAIL) {
+		idq_notice(q, "%s: %s", q->path, q->msg);
+		idq_served_rest(from);
+	} else if (r == -1)
+		/* A bad deploy must not use up a queue's attempts. */
+		idq_worker_fail(w, q);
+	for (size_t i = 0; i < b.n; i++)
+		give_back((struct slot *)(void *)b.of[i]);
+	idq_batch_free(&b);
+	s->state = FREE;
+}
+
+void
+idq_worker_fill(struct worker *w)
+{
+	struct slot *s;
+
+	while (!w->stopping && !w->stuck &&
+	    !(w->opt->mode == IDQ_ONCE && w->started_one) &&
+	    (s = idq_worker_slot(w)) != NULL && take_first(w, s) == 1) {
+		w->started_one = true;
+		if (w->batch > 0)
+			start_batch(w, s);
+		else
+			start(w, s);
+	}
+}
