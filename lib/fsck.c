@@ -86,13 +86,20 @@ has_name(const struct check *c, ino_t ino, const char *hash)
 	    sizeof(k), by_inode) != NULL;
 }
 
-/* What cannot be opened as a job file is named, and no reason to stop. */
+/*
+ * What cannot be opened as a job file is named, and no reason to stop.  After a
+ * boot nobody else will look there: if a disk is full, say, scan again.
+ */
 int
 idq_complain(struct check *c, const char *path)
 {
 	const char *msg = c->q->msg;
 	size_t top = strlen(c->q->path);
 
+	if (c->boot && (c->q->code == EX_TEMPFAIL || c->q->code == EX_IOERR)) {
+		c->busy = true;
+		idq_notice(c->q, "%s", msg);
+	}
 	if (strncmp(msg, c->q->path, top) == 0 && msg[top] == '/')
 		msg += top + 1;
 	if (strncmp(msg, path, strlen(path)) == 0)

@@ -719,7 +719,7 @@ struct check {
 	struct idq	*q;
 	struct idq_fsck	*f;
 	bool		 boot;		/* the start-up scan */
-	bool		 busy;		/* what no scan may miss was locked */
+	bool		 busy;		/* what no scan may miss was missed */
 	bool		 quiet;		/* what is left is said elsewhere */
 	bool		 again;		/* a walk notices the same again */
 	enum place	 place;		/* being walked */

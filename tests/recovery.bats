@@ -836,6 +836,39 @@ sound() {
 	[ -n "$(ls "$queue/boot")" ]
 }
 
+@test "recovery: a scan that met a full disk is made again" {
+	need cc
+	cc -D_GNU_SOURCE -shared -fPIC -x c -o full.so - <<-'END'
+		#include <errno.h>
+		#include <fcntl.h>
+		#include <string.h>
+		#include <sys/syscall.h>
+		#include <unistd.h>
+		int renameat(int from, const char *a, int to, const char *b)
+		{
+			if (strstr(b, "new/") != NULL) {
+				errno = ENOSPC;
+				return -1;
+			}
+			return (int)syscall(SYS_renameat, from, a, to, b);
+		}
+	END
+	rm "$queue"/boot/*
+	idq add -k a
+	rm "$queue"/new/*
+	LD_PRELOAD=$PWD/full.so run -1 --separate-stderr idq claim
+	[[ $stderr == "idq: claim: $queue/new/"*": No space left on device" ]]
+	find "$queue/boot" -type f | nothing
+	run -0 --separate-stderr idq claim
+	is "${output%%.*}" "$(hash_of a)"
+	[ -n "$(ls "$queue/boot")" ]
+	# What a foreign file in the way says is no reason.
+	mkdir "$queue/keys/00/$(printf '%064d' 0)"
+	rm "$queue"/boot/*
+	run -1 --separate-stderr idq claim
+	[ -n "$(ls "$queue/boot")" ]
+}
+
 @test "recovery: a lost retry is found after a boot" {
 	idq add -k a
 	idq fail --exit 100 "$(idq claim)"

@@ -305,19 +305,48 @@ def try_again(box):
                     *map(os.fsdecode, job.args))
 
 
+def count(box, c):
+    """The calls of a case when none of them fails."""
+    box.restore(c.snap)
+    if c.before:
+        c.before(box)
+    r = box.run_at(0, "stop", c.argv, c.stdin, c.env)
+    if c.before:
+        box.open_gate()
+        box.finish(box.background, "a worker")
+    box.kill_orphans()
+    c.natural = r.code
+    return faults.read_log(box.log)
+
+
+def which(box, calls):
+    """Of each call what it is, whatever comes before it: {K: (name, path, the
+    how manyth of these)}."""
+    seen, found = {}, {}
+    for c in calls:
+        path = c.path.replace(box.path, "")
+        shape = c.name, re.sub(r"[0-9a-f]{16,}|\d+", "N", path)
+        seen[shape] = seen.get(shape, 0) + 1
+        found[c.k] = *shape, seen[shape]
+    return found
+
+
 def hit_point(box, c, k, fault, name):
-    """Run a case with FAULT at its call K, which is to be one of NAME: how
-    often a worker looks for its command's end is for the clock to say."""
+    """Run a case with FAULT at its call K, which is to be one of NAME.  If it
+    is not, this time it waits for something, or does so no more: count anew."""
+    call = c.which[k]
     for _ in range(TRIES):
         box.restore(c.snap)
         if c.before:
             c.before(box)
-        hit = box.run_at(k, fault, c.argv, c.stdin, c.env)
+        hit = box.run_at(box.aims.get(c, {}).get(call, k), fault, c.argv,
+                         c.stdin, c.env)
         calls = faults.read_log(box.log)
         if any(c.fault != "-" and c.name == name for c in calls):
             return hit, calls, 0
         box.stop_background()
         box.kill_orphans()
+        box.aims[c] = {v: n for n, v in which(box, count(box, c)).items()}
     return hit, calls, 1
 
 
@@ -350,18 +379,16 @@ def try_point(box, c, k, fault, name):
 
 def trace(box, c):
     """The points of a case: (K, fault) for each call and all that may befall
-    it."""
-    box.restore(c.snap)
-    if c.before:
-        c.before(box)
-    r = box.run_at(0, "stop", c.argv, c.stdin, c.env)
-    if c.before:
-        box.open_gate()
-        box.finish(box.background, "a worker")
-    box.kill_orphans()
-    c.natural = r.code
+    it.  One that waited for something has more calls than the next one: it is
+    counted until two in a row agree."""
+    calls = []
+    for _ in range(TRIES):
+        last, calls = calls, count(box, c)
+        if [call.name for call in last] == [call.name for call in calls]:
+            break
+    c.which = which(box, calls)
     points, looks = [], 0
-    for call in faults.read_log(box.log):
+    for call in calls:
         # Where it cannot complain, it does not.
         if call.path == f"{box.path}/err":
             continue

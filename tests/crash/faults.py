@@ -83,6 +83,7 @@ class Box(killpoints.Box):
         self.program = idq or killpoints.IDQ
         self.log = f"{path}/log.main"
         self.later = f"{path}/log.later"
+        self.aims = {}
         super().__init__(path)
 
     def restore(self, snap):

@@ -324,6 +324,7 @@ class Case:
         self.signal = signal
         self.snap = None
         self.points = []
+        self.which = {}
 
 
 CASES = []
