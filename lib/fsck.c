@@ -97,6 +97,9 @@ idq_complain(struct check *c, const char *path)
 	size_t top = strlen(c->q->path);
 
 	if (c->boot && (c->q->code == EX_TEMPFAIL || c->q->code == EX_IOERR)) {
+		/* Never sync that again, as the claim that follows would. */
+		if (c->q->sync_failed)
+			return -1;
 		c->busy = true;
 		idq_notice(c->q, "%s", msg);
 	}
@@ -129,8 +132,8 @@ check_entry(void *arg, const char *folder, const struct dirent *e,
 		idq_job_unlock(&j);
 		idq_job_close(&j);
 	}
-	if (r == -1)
-		idq_complain(c, path);
+	if (r == -1 && idq_complain(c, path) == -1)
+		return -1;
 	if (r != 1 && inodes_add(c, e->d_ino, n->hash) == -1)
 		return -1;
 	return tick(c);
@@ -157,8 +160,8 @@ check_key(struct check *c, const char *folder, const struct dirent *e)
 		idq_job_unlock(&j);
 		idq_job_close(&j);
 	}
-	if (r == -1)
-		idq_complain(c, path);
+	if (r == -1 && idq_complain(c, path) == -1)
+		return -1;
 	return tick(c);
 }
 
@@ -285,10 +288,11 @@ idq_fsck(struct idq *q, struct idq_fsck *f)
 }
 
 int
-idq_boot_scan(struct idq *q)
+idq_boot_scan(struct idq *q, bool bad)
 {
 	struct idq_fsck f = { 0 };
-	struct check w = { .q = q, .f = &f, .boot = true };
+	struct check w = { .q = q, .f = &f, .boot = true, .bad = bad };
 
+	q->sync_failed = false;
 	return check(&w) == -1 ? -1 : w.busy;
 }

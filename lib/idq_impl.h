@@ -703,8 +703,11 @@ int	 idq_reap_one(struct idq *, struct job *, const char *path);
 int	 idq_reap_file(struct idq *, const char *name, bool bad);
 
 /* fsck.c */
-/* 0, 1 a job was locked that has to be looked at again, -1. */
-int	 idq_boot_scan(struct idq *);
+/*
+ * BAD: look at files whose sync failed, too.  0, 1 a job was locked, or could
+ * not be put right, so that it is to be made again, -1.
+ */
+int	 idq_boot_scan(struct idq *, bool bad);
 /* Of the names in state directories, for which key they stand, about. */
 struct known {
 	ino_t	 ino;
@@ -719,6 +722,7 @@ struct check {
 	struct idq	*q;
 	struct idq_fsck	*f;
 	bool		 boot;		/* the start-up scan */
+	bool		 bad;		/* its first in this boot */
 	bool		 busy;		/* what no scan may miss was missed */
 	bool		 quiet;		/* what is left is said elsewhere */
 	bool		 again;		/* a walk notices the same again */
@@ -730,8 +734,8 @@ struct check {
 /* A finding: FIXED, or left as it is. */
 void	 idq_report(struct check *, bool fixed, const char *path,
 	    const char *, ...) __attribute__((__format__(printf, 4, 5)));
-/* The queue's error is a finding, and no reason to stop: 0. */
-int	 idq_complain(struct check *, const char *path);
+/* The queue's error is a finding: 0, -1 if it is a reason to stop. */
+int	 idq_complain(struct check *, const char *path);	/* -1: stop */
 
 /* mend.c: 0, or -1.  The job is locked. */
 /* 1: PATH is no name of the job. */

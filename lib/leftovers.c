@@ -145,7 +145,7 @@ check_tmp_file(struct check *c, const char *name)
 
 	snprintf(path, sizeof(path), "tmp/%.64s", name);
 	if (!c->f->dry_run) {
-		switch (idq_reap_file(c->q, name, c->boot)) {
+		switch (idq_reap_file(c->q, name, c->bad)) {
 		case 1:
 			idq_report(c, true, path, "unfinished: completed, or "
 			    "removed if it was never accepted");

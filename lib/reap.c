@@ -193,36 +193,46 @@ idq_promote(struct idq *q, int64_t *next)
 	return r;
 }
 
+/*
+ * The start-up scan, if there was none since the boot.  On a full disk, or if
+ * somebody had a job locked, who may die of it, it is made again by the next
+ * one; but files whose sync failed are looked at once in a boot.
+ */
+static int
+scan_after_boot(struct idq *q)
+{
+	char path[PATH_SIZE], mark[64], again[64];
+	bool known, seen, bad;
+	ssize_t n;
+	int r;
+
+	snprintf(path, sizeof(path), "boot/%s", q->host);
+	n = idq_read_small(q, path, mark, sizeof(mark));
+	if (n == -1 && errno != ENOENT)
+		return idq_errno(q, "%s/%s", q->path, path);
+	known = *idq_boot(q) != '?';
+	if (n != -1 && known && strcmp(mark, idq_boot(q)) == 0)
+		return 0;
+	snprintf(again, sizeof(again), "%s again", idq_boot(q));
+	seen = n != -1 && known && strcmp(mark, again) == 0;
+	bad = known && !seen && idq_write_small(q, path, again, false) == 0;
+	if ((r = idq_boot_scan(q, bad)) == -1)
+		return -1;
+	if (r == 0 && (bad || seen) &&
+	    idq_write_small(q, path, idq_boot(q), false) == -1)
+		idq_notice(q, "%s/%s: %s", q->path, path, strerror(errno));
+	return 0;
+}
+
 int
 idq_prepare(struct idq *q)
 {
-	char path[PATH_SIZE], boot[64];
 	struct stat st;
-	bool known;
-	ssize_t n;
-	int r;
 
 	if (fstat(q->fd, &st) == 0 && st.st_nlink == 0)
 		return idq_error(q, EX_NOINPUT, "%s: was removed", q->path);
 	idq_stamp_worker(q);
-	snprintf(path, sizeof(path), "boot/%s", q->host);
-	n = idq_read_small(q, path, boot, sizeof(boot));
-	if (n == -1 && errno != ENOENT)
-		return idq_errno(q, "%s/%s", q->path, path);
-	known = *idq_boot(q) != '?';
-	if (n == -1 || !known || strcmp(boot, idq_boot(q)) != 0) {
-		if ((r = idq_boot_scan(q)) == -1)
-			return -1;
-		/*
-		 * If somebody had a job locked, who may die of it, and on
-		 * a full disk, it is scanned once more the next time.
-		 */
-		if (r == 0 && known &&
-		    idq_write_small(q, path, idq_boot(q), false) == -1)
-			idq_notice(q, "%s/%s: %s", q->path, path,
-			    strerror(errno));
-	}
-	if (idq_reap_cur(q) == -1)
+	if (scan_after_boot(q) == -1 || idq_reap_cur(q) == -1)
 		return -1;
 	return idq_reap_tmp(q, false);
 }

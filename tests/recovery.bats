@@ -547,12 +547,12 @@ sound() {
 	wait_for '[ -s locked ]'
 	run -1 --separate-stderr idq claim
 	expect 1 ''
-	[ -z "$(ls "$queue/boot")" ]
+	grep -q ' again$' "$queue"/boot/*
 	kill -KILL "$(cat locked)"
 	wait_for 'unlocked a'
 	drain
 	is "$(ran a)" 1
-	[ -n "$(ls "$queue/boot")" ]
+	run ! grep -q again "$queue"/boot/*
 	sound
 }
 
@@ -858,15 +858,72 @@ sound() {
 	rm "$queue"/new/*
 	LD_PRELOAD=$PWD/full.so run -1 --separate-stderr idq claim
 	[[ $stderr == "idq: claim: $queue/new/"*": No space left on device" ]]
-	find "$queue/boot" -type f | nothing
+	grep -q ' again$' "$queue"/boot/*
 	run -0 --separate-stderr idq claim
 	is "${output%%.*}" "$(hash_of a)"
-	[ -n "$(ls "$queue/boot")" ]
+	run ! grep -q again "$queue"/boot/*
 	# What a foreign file in the way says is no reason.
 	mkdir "$queue/keys/00/$(printf '%064d' 0)"
 	rm "$queue"/boot/*
 	run -1 --separate-stderr idq claim
 	[ -n "$(ls "$queue/boot")" ]
+}
+
+@test "recovery: a scan whose sync failed ends, and nobody syncs that again" {
+	need cc
+	cc -D_GNU_SOURCE -shared -fPIC -x c -o nosync.so - <<-'END'
+		#include <errno.h>
+		#include <unistd.h>
+		int fsync(int fd)
+		{
+			(void)fd;
+			if (write(9, "s", 1) == -1)
+				_exit(9);
+			errno = EIO;
+			return -1;
+		}
+	END
+	idq add -k a
+	idq work --drain -- true
+	mv "$queue"/done/*/* "$queue/new/20260101T000000.000000Z.$(basename \
+	    "$queue"/done/*/*)"
+	rm "$queue"/boot/*
+	LD_PRELOAD=$PWD/nosync.so run -74 --separate-stderr idq claim 9>syncs
+	[[ $output = '' && $stderr == 'idq: claim: '*': sync: '* ]]
+	is "$(cat syncs)" s
+	run -1 --separate-stderr idq claim
+	expect 1 ''
+	is "$(state_of a)" 'done'
+}
+
+@test "recovery: a scan that is made again leaves alone whose sync failed" {
+	need cc
+	cc -D_GNU_SOURCE -shared -fPIC -x c -o nosync.so - <<-'END'
+		#include <errno.h>
+		int fsync(int fd)
+		{
+			(void)fd;
+			errno = EIO;
+			return -1;
+		}
+	END
+	idq add -k a
+	mv "$queue"/new/* "$queue/tmp/$(id_of a).bad"
+	rm "$queue"/boot/*
+	# After a boot the disk has what it has: it is looked at again, once.
+	LD_PRELOAD=$PWD/nosync.so run -1 --separate-stderr idq claim
+	[[ $stderr == 'idq: claim: '*': sync: '* ]]
+	[ -e "$queue/tmp/$(id_of a).bad" ]
+	grep -q ' again$' "$queue"/boot/*
+	for _ in 1 2; do
+		run -1 --separate-stderr idq claim
+		expect 1 ''
+		[ -e "$queue/tmp/$(id_of a).bad" ]
+		run ! grep -q again "$queue"/boot/*
+	done
+	rm "$queue"/boot/*
+	run -0 --separate-stderr idq claim
+	is "${output%%.*}" "$(hash_of a)"
 }
 
 @test "recovery: a lost retry is found after a boot" {

@@ -55,7 +55,7 @@ EVENTS = {
     "failed": ({"to"}, {"exit", "signal", "reason", "stderr", "next",
                         "release"}),
     "later": ({"to", "exit", "next"}, {"stderr", "release"}),
-    "released": ({"to", "next"}, set()),
+    "released": ({"to", "next"}, {"release"}),
     "interrupted": ({"to"}, {"next", "release"}),
     "held": ({"reason"}, {"by"}),
     "unheld": ({"to", "next", "by"}, {"release"}),
