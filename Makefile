@@ -156,7 +156,8 @@ EXAMPLES = \
 HANDOVERS = \
 	man/examples/idq-to-http \
 	man/examples/idq-to-nats \
-	man/examples/idq-to-postgres
+	man/examples/idq-to-postgres \
+	man/examples/idq-to-postgres-batch
 
 # Programs of their own, each with its main(), linked with libidq.a.
 UNIT_SRCS = \
@@ -187,7 +188,7 @@ VALGRIND_DEPS = valgrind libc6-dbg
 NFS_DEPS = qemu-system-x86 python3 e2fsprogs dpkg
 BENCH_DEPS = sqlite3 redis-server redis-tools nq task-spooler beanstalkd \
 	findutils parallel gnuplot-nox python3 strace e2fsprogs xfsprogs \
-	btrfs-progs
+	btrfs-progs postgresql-15 postgresql-client coreutils
 
 HARDEN	= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 OPTIM	= -O2 -g

@@ -36,7 +36,9 @@ read_payload(struct idq *q, const struct idq_job *j, size_t len)
 static int
 set_payload(json_t *o, const char *s, size_t len)
 {
-	json_t *plain = json_stringn(s, len);
+	/* With a NUL it is JSON, but no text to most who read that. */
+	json_t *plain = memchr(s, '\0', len) == NULL ?
+	    json_stringn(s, len) : NULL;
 	char *coded;
 	int r;
 

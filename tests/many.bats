@@ -28,9 +28,12 @@ add_n() {
 	printf 'a "\\\n\303\270' | idq add -k one -g 'x y' --payload - -- 1 ''
 	printf '\0\377x' | idq add -k two --payload -
 	idq add -k three
+	printf 'a\0b' | idq add -k four --payload -
 	run -0 --separate-stderr idq work --drain --batch 9 -- sh -c "$(answer 0)"
 	expect 0 ''
-	is "$(jq -r .key lines | tr '\n' ' ')" 'one two three '
+	is "$(jq -r .key lines | tr '\n' ' ')" 'one two three four '
+	is "$(sed -n 4p lines | jq -c '[.payload, .payload_base64]')" \
+	    '[null,"YQBi"]'
 	jq -es --arg id "$(id_of one)" --arg hash "$(hash_of one)" \
 	    --arg added "$(header Added one)" '.[0] == {id: $id, key: "one",
 	    hash: $hash, attempt: 1, added: $added, dups: 1, group: "x y",

@@ -205,6 +205,138 @@ hand() {
 	is "$(sql 'SELECT count(*) FROM inbox')" 0
 }
 
+@test "postgres: batches arrive once, whatever is killed meanwhile" {
+	need jq
+	outbox
+	fragile_batch
+	start_server
+	make_table
+	produce 1 40
+	relays --batch 4 ./fragile_batch idq-to-postgres-batch
+	wait_for '[ "$(cat taken 2>/dev/null | wc -l)" -ge 8 ]'
+	end_server KILL
+	produce 30 80
+	wait_for 'grep -q "psql: error" relay.err'
+	start_server
+	wait "$relays"
+	is "$(sql 'SELECT count(*), count(DISTINCT key) FROM inbox')" '80|80'
+	is "$(sql "SELECT count(*) FROM inbox
+	    WHERE convert_from(payload, 'UTF8') = replace(key, 'job/', 'payload ')")" 80
+	is "$(idq ls -s all | cut -f1 | sort | uniq -c | xargs)" '80 done'
+	was_hard
+}
+
+# batch: all that is due, in one transaction.
+batch() {
+	run -0 --separate-stderr idq work --drain --batch 100 -- \
+	    idq-to-postgres-batch
+}
+
+@test "postgres: of a batch only what is refused fails, and says why" {
+	idq init
+	idq config backoff 1h
+	printf 'a\t1\nlong\t12345\nother\t1\n' | idq add --batch
+	idq add -k args -- x
+	# No server, no table: nothing has failed.
+	batch
+	[[ $stderr == *'psql: error: connection to server'* ]]
+	is "$(idq ls -s all | cut -f1,4 | sort -u)" $'waiting\t0'
+	start_server
+	sql 'DROP TABLE IF EXISTS inbox' 2>/dev/null
+	idq retry --yes -s waiting
+	batch
+	expect 0 '' 'ERROR:  relation "inbox" does not exist at character 13'
+	is "$(idq ls -s all | cut -f1,4 | sort -u)" $'waiting\t1'
+	make_table
+	sql "ALTER TABLE inbox ADD CHECK (length(payload) < 5)"
+	sql "INSERT INTO inbox VALUES ('other', '2')"
+	idq retry --yes -s waiting
+	batch
+	is "$(grep ^WARNING <<<"$stderr" | sort)" "$(printf '%s\n' \
+	    'WARNING:  args: it has arguments, which would be lost' \
+	    'WARNING:  long: new row for relation "inbox" violates check constraint "inbox_payload_check"' \
+	    'WARNING:  other: is there with another payload')"
+	is "$(idq ls -s all | cut -f1,8 | sort)" \
+	    $'done\ta\nfailed\targs\nfailed\tlong\nfailed\tother'
+	is "$(sql 'SELECT key, payload FROM inbox ORDER BY key')" \
+	    $'a|\\x31\nother|\\x32'
+	# The role, and a server that takes nothing now.
+	sql 'CREATE ROLE batcher LOGIN; GRANT SELECT ON inbox TO batcher'
+	idq add -k b
+	PGUSER=batcher batch
+	expect 0 '' 'ERROR:  permission denied for table inbox'
+	idq retry b
+	PGOPTIONS='-c default_transaction_read_only=on' batch
+	[[ $stderr == 'ERROR:  cannot execute '*' in a read-only transaction'* ]]
+	is "$(idq ls -s all | grep -c ^waiting)" 1
+	idq retry b
+	sql 'GRANT INSERT ON inbox TO batcher'
+	PGUSER=batcher batch
+	expect 0 ''
+	is "$(state_of b)" 'done'
+}
+
+@test "postgres: any key and any payload arrive as they are in a batch" {
+	local key keys n=0
+
+	start_server
+	make_table
+	idq init
+	keys=("'); DROP TABLE inbox; --" "\\'; SELECT 1 \\g touched" ":key :'key'"
+	    '$(touch touched) `touch touched`' 'größer/日本' '\x00 \n %s' '\.')
+	head -c 300000 /dev/urandom >random
+	for key in "${keys[@]}"; do
+		printf '%s\0\n\\.\n\\q\n\\! touch touched\n%s' "$key" \
+		    "'; DROP TABLE inbox; --" >"payload.$n"
+		idq add -k "$key" --payload "payload.$((n++))"
+	done
+	idq add -k random --payload random
+	idq add -k empty
+	printf '\n\\.\n"x\1\2,\n' | idq add -k text --payload -
+	idq work --drain --batch 1000 -- idq-to-postgres-batch
+	is "$(idq ls -s all | cut -f1 | sort -u)" 'done'
+	[ ! -e touched ]
+	is "$(sql 'SELECT count(*) FROM inbox')" $((n + 3))
+	for ((n = 0; n < ${#keys[@]}; n++)); do
+		is "$(psql -XqAt -v key="${keys[n]}" <<<"SELECT
+		    encode(sha256(payload), 'hex') FROM inbox
+		    WHERE key = :'key'")" \
+		    "$(sha256sum <"payload.$n" | cut -c1-64)"
+	done
+	is "$(sql "SELECT encode(sha256(payload), 'hex') FROM inbox
+	    WHERE key = 'random'")" "$(sha256sum <random | cut -c1-64)"
+	is "$(sql "SELECT payload FROM inbox WHERE key = 'text'")" \
+	    '\x0a5c2e0a227801022c0a'
+	is "$(sql "SELECT length(payload) FROM inbox WHERE key = 'empty'")" 0
+}
+
+@test "postgres: a batch that is cut off on the way is not handed over" {
+	start_server
+	make_table
+	mkdir bin
+	idq init
+	seq 9 | sed 's/.*/&\t&/' | idq add --batch
+	cat >bin/cat <<-'END'
+		#!/bin/bash
+		IFS= read -r line
+		case $line in
+		'{'*)
+			touch cut
+			printf '%.30s' "$line"
+			kill -KILL $$
+			;;
+		esac
+		printf '%s\n' "$line"
+		exec /bin/cat
+	END
+	chmod +x bin/cat
+	PATH=$PWD/bin:$PATH run -0 --separate-stderr idq work --drain \
+	    --batch 9 -- idq-to-postgres-batch
+	[ -e cut ]
+	is "$(sql 'SELECT count(*) FROM inbox')" 0
+	is "$(idq ls -s all | cut -f1,4 | sort -u)" $'waiting\t1'
+}
+
 @test "postgres: the page's queue and crontab work, and wait for the server" {
 	local line
 

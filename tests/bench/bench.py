@@ -283,6 +283,44 @@ def drain(b):
 
 
 @row
+def relay(b):
+    """Jobs handed over to PostgreSQL by the thousand, one connection at a time;
+    against the same script that is given the same lines by split(1)."""
+    n = 2000 if b.quick else 20_000
+    text = "x" * 200
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                          "../../man/examples/idq-to-postgres-batch")
+    lines = f"{b.place.dir}/relay.lines"
+    with open(lines, "w") as f:
+        f.writelines(f'{{"id":"{i:016x}","key":"s{i}","args":[],'
+                     f'"payload":"{text}"}}\n' for i in range(n))
+    pg = peers.Postgres(b.place)
+    times = [[], []]
+    for _ in range(b.runs):
+        q = b.place.queue("relay")
+        b.place.fill("relay", 0, n, line=lambda i:
+                     f'{{"key":"k{i}","payload":"{text}"}}\n')
+        pg.ask("TRUNCATE inbox")
+        got, _ = timer(
+            1, [[IDQ, "work", "-q", "relay", "--drain", "--batch", "1000",
+                 "--", script]],
+            [["<" + lines, "split", "-l", "1000", "--filter",
+              f"{script} >{b.place.dir}/answers"]])
+        must(entries(f"{q}/done") == n, "not all is done")
+        must(int(pg.ask("SELECT count(*) FROM inbox")) == 2 * n,
+             "PostgreSQL has not all of them")
+        for all_of_it, one in zip(times, got):
+            all_of_it += one
+    pg.stop()
+    b.drop("relay")
+    b.table.compare("relay to PostgreSQL, per job",
+                    ["idq", "the script alone"], times, per=[n, n])
+    rate = n / median(times[0])
+    b.table.line("relay to PostgreSQL", "jobs per second", f"{rate:,.0f}",
+                 target=">= 5,000", met=rate >= 5000)
+
+
+@row
 def adders(b):
     """Adds per second by eight at once, against one after the other."""
     n = 5 if b.quick else 25
@@ -508,10 +546,23 @@ def disk(b):
     """Bytes of disk for a job with a payload of 200 bytes."""
     n = 1000 if b.quick else 20_000
     for kind in images.KINDS:
-        size = images.per_job(b.place, kind, n, 200)
-        b.table.raw[f"disk, {kind}"] = size
-        b.table.line("disk per job, 200 bytes", kind,
-                     f"{size:,.0f} B" if size else "-")
+        sizes = images.per_job(b.place, kind, n, 200)
+        b.table.raw[f"disk, {kind}"] = sizes
+        for what, size in zip(("pending", "done", "log"), sizes or ()):
+            b.table.line(f"disk per job, 200 bytes, {what}", kind,
+                         f"{size:,.0f} B")
+
+
+@row
+def folder(b):
+    """How many names a folder of ext4 can have, which a backlog may meet."""
+    if b.quick:
+        return
+    for size in 1024, 4096:
+        n = images.full_folder(b.place, "ext4", 16_000_000, "-b", str(size))
+        b.table.raw[f"folder, {size}"] = n
+        b.table.line(f"names in new/, blocks of {size}", "ext4",
+                     f"{n:,}" if n else "-")
 
 
 def facts(b):

@@ -2,9 +2,13 @@
 """The other queues, each on its own files below the place, with a check that
 it did its work."""
 
+import glob
 import os
+import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 
 from measure import must, output, tool, wait_for
 
@@ -209,3 +213,43 @@ class Spooler:
             os.close(open_gate(self.gate))
         if os.path.exists(os.environ["TS_SOCKET"]):
             output("tsp", "-K")
+
+
+class Postgres:
+    """A server on a socket, with the settings it comes with, and the table of
+    idq-handover(7).  Its folder is where a name of a socket is short."""
+
+    SCHEMA = """CREATE TABLE inbox (key text PRIMARY KEY, payload bytea NOT NULL,
+        arrived timestamptz NOT NULL DEFAULT now())"""
+
+    def __init__(self, place):
+        self.place = place
+        self.dir = tempfile.mkdtemp(prefix="idq-bench-pg.")
+        place.undo.append(lambda: shutil.rmtree(self.dir, ignore_errors=True))
+        bins = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+        must(bins, "PostgreSQL's server is not installed")
+        become = []
+        if os.geteuid() == 0:
+            shutil.chown(self.dir, "nobody", "nogroup")
+            become = ["setpriv", "--reuid=nobody", "--regid=nogroup",
+                      "--clear-groups", "--"]
+        output(*become, f"{bins[-1]}/initdb", "-D", f"{self.dir}/data", "-A",
+               "trust", "-U", "idq", "-E", "UTF8", cwd="/")
+        os.environ.update(PGHOST=self.dir, PGUSER="idq", PGDATABASE="postgres")
+        self.server = place.start(
+            *become, f"{bins[-1]}/postgres", "-D", f"{self.dir}/data", "-k",
+            self.dir, "-c", "listen_addresses=")
+        wait_for(self.answers, "PostgreSQL answers")
+        self.ask(self.SCHEMA)
+
+    def answers(self):
+        r = subprocess.run(["psql", "-XqAtc", "SELECT 1"], check=False,
+                           stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+        return r.returncode == 0
+
+    def ask(self, sql):
+        return output("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", sql)
+
+    def stop(self):
+        self.place.stop(self.server, signal.SIGINT)

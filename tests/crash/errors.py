@@ -95,7 +95,7 @@ def keys_folder(path):
     return m[1] if m else None
 
 
-TRIES = 5                        # to meet a call again
+TRIES = 20                       # to meet a call again
 
 
 class Ledger:
