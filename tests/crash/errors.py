@@ -8,6 +8,7 @@ fails counts there as killed: whoever called it was told nothing.
 
 import argparse
 import errno
+import glob
 import os
 import re
 import signal
@@ -294,15 +295,15 @@ def try_again(box):
         if job.last and job.last.event == "failed" and not job.final and \
                 job.last.fields.get("exit") == "126":
             box.idq("retry", job.key)
-    # Its sync failed: until the next boot a duplicate replaces it.
-    for name in os.listdir(f"{box.queue}/tmp"):
-        if name.endswith(".bad"):
-            with open(f"{box.queue}/tmp/{name}", "rb") as f:
-                job = invariants.Job(f.read())
-            with open(f"{box.path}/again", "wb") as f:
-                f.write(job.payload)
-            box.idq("add", "-k", job.key, "--payload", "again", "--",
-                    *map(os.fsdecode, job.args))
+    # Its sync failed: until the next boot a duplicate replaces it.  An init
+    # that failed may have made no such folder.
+    for path in glob.glob(f"{box.queue}/tmp/*.bad"):
+        with open(path, "rb") as f:
+            job = invariants.Job(f.read())
+        with open(f"{box.path}/again", "wb") as f:
+            f.write(job.payload)
+        box.idq("add", "-k", job.key, "--payload", "again", "--",
+                *map(os.fsdecode, job.args))
 
 
 def count(box, c):
