@@ -509,10 +509,14 @@ def show(number, results):
     """Print the figures of a case."""
     name, c = READY[number]
     broken = [(point, bad) for point, _, bad in results if bad]
-    missed = sum(t.missed for _, t, _ in results)
+    missed = [point for point, t, _ in results if t.missed]
     print(f"{name:44} {len(results):5} points, {len(broken)} violations"
-          + (f", {missed} missed" if missed else ""), file=sys.stderr,
+          + (f", {len(missed)} missed" if missed else ""), file=sys.stderr,
           flush=True)
+    for point in missed[:40]:
+        k, fault, call = c.points[point]
+        print(f"  {call} {k} {fault}: missed: {' '.join(map(str, c.which[k]))}",
+              file=sys.stderr)
     for point, bad in broken[:40]:
         k, fault, call = c.points[point]
         for line in bad[:6]:

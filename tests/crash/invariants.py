@@ -640,7 +640,7 @@ class Queue:
             if data and not data.endswith(b"\n"):
                 self.say(name, "its last line has no end")
         elif kind == "boot":
-            if not re.fullmatch(rb"[0-9a-f-]+\n?", data):
+            if not re.fullmatch(rb"[0-9a-f-]+( again)?\n?", data):
                 self.say(name, "no boot id")
         elif kind == "asked":
             self._asked(name, m["id"], data)
