@@ -212,17 +212,24 @@ check_places(struct check *c)
 	return r;
 }
 
-static void
+/* Whether each is one: without them no job can be put where it belongs. */
+static bool
 check_dirs(struct check *c)
 {
+	bool ok = true;
+
 	for (int p = 0; p <= PL_TURN; p++) {
 		const char *dir = idq_place_dir((enum place)p), *fault;
 
 		if (!c->f->dry_run && idq_at_mkdir(c->q, dir) == 0)
 			idq_report(c, true, dir, "was missing: made");
-		else if ((fault = idq_dir_fault(c->q, dir)) != NULL)
-			idq_report(c, false, dir, "%s", fault);
+		else if ((fault = idq_dir_fault(c->q, dir)) != NULL) {
+			idq_report(c, false, dir, "%s; put that right first",
+			    fault);
+			ok = false;
+		}
 	}
+	return ok || c->boot;
 }
 
 static int
@@ -230,7 +237,8 @@ check(struct check *c)
 {
 	int r;
 
-	check_dirs(c);
+	if (!check_dirs(c))
+		return 0;
 	/* First, so that what was cut off in an add has a name. */
 	if ((r = idq_check_tmp(c)) == 0)
 		r = check_places(c);

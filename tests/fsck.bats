@@ -552,8 +552,7 @@ left new/junk"
 	for option in -n -- --; do
 		run -1 --separate-stderr idq fsck "$option"
 		is "$stderr" ''
-		is "$(cut -f1,2 <<<"$output" | sort -u)" \
-		    $'left\t'"$(key_name a)"$'\nleft\tnew'
+		is "$output" $'left\tnew\tis a symbolic link; put that right first'
 		find "$queue/tmp" -type f | nothing
 	done
 	rm "$queue/new"
