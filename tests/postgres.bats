@@ -361,6 +361,10 @@ batch() {
 	is "$(state_of a inbox)" 'done'
 	run -0 --separate-stderr sh -c "${lines[1]#* }"
 	expect 0 ''
+	idq add -q inbox -k b
+	run -0 --separate-stderr sh -c "$(page_example batch.sh)"
+	expect 0 ''
+	is "$(state_of b inbox)" 'done'
 }
 
 @test "postgres: the script says the same of the table as the page" {
