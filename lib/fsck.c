@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Comparing trails with directories.  The trail decides, and what cannot be
- * decided by it is named and left alone.  The start-up scan after a boot is
- * the same, less the jobs that have ended.
+ * decided by it is named and left alone.  What was mended can be a reason to
+ * mend what was looked at before: it is looked at again until all is as it
+ * should be.  The start-up scan after a boot is one look, and does without the
+ * jobs that have ended.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,7 +13,78 @@
 
 #include "idq_impl.h"
 
-#define TICK	256
+#define TICK		256
+#define LOOKS_MAX	8
+
+static struct known
+known_as(ino_t ino, const char *hash)
+{
+	struct known k = { .ino = ino };
+
+	memcpy(&k.start, hash, sizeof(k.start));
+	return k;
+}
+
+static int
+inodes_add(struct inodes *s, struct known k)
+{
+	void *more;
+
+	if (s->n == s->cap) {
+		s->cap = s->cap == 0 ? 1024 : 2 * s->cap;
+		more = reallocarray(s->v, s->cap, sizeof(*s->v));
+		if (more == NULL)
+			return -1;
+		s->v = more;
+	}
+	s->v[s->n++] = k;
+	return 0;
+}
+
+static int
+by_inode(const void *a, const void *b)
+{
+	const struct known *x = a, *y = b;
+
+	if (x->ino != y->ino)
+		return x->ino > y->ino ? 1 : -1;
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+static void
+inodes_sort(struct inodes *s)
+{
+	if (s->n > 1)
+		qsort(s->v, s->n, sizeof(*s->v), by_inode);
+}
+
+static bool
+inodes_have(const struct inodes *s, size_t n, struct known k)
+{
+	return n > 0 && bsearch(&k, s->v, n, sizeof(k), by_inode) != NULL;
+}
+
+/* FNV-1a. */
+static uint64_t
+digest(uint64_t h, const char *s)
+{
+	for (; *s != '\0'; s++)
+		h = (h ^ (unsigned char)*s) * UINT64_C(1099511628211);
+	return h;
+}
+
+/* What is left is said by the first look that finds it. */
+static bool
+is_said(struct check *c, const char *path, const char *what)
+{
+	struct known k = { .start = UINT64_C(14695981039346656037) };
+
+	k.start = digest(digest(k.start, path), what);
+	if (inodes_have(&c->said, c->sorted, k))
+		return true;
+	inodes_add(&c->said, k);	/* or it is said twice */
+	return false;
+}
 
 void
 idq_report(struct check *c, bool fixed, const char *path, const char *fmt, ...)
@@ -30,7 +103,8 @@ idq_report(struct check *c, bool fixed, const char *path, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	c->f->report(c->f->arg, fixed, path, what);
+	if (fixed || !is_said(c, path, what))
+		c->f->report(c->f->arg, fixed, path, what);
 }
 
 static int
@@ -39,51 +113,6 @@ tick(struct check *c)
 	if (++c->f->checked % TICK == 0 && c->f->tick != NULL)
 		return c->f->tick(c->f->arg, c->f->checked);
 	return 0;
-}
-
-static struct known
-known_as(ino_t ino, const char *hash)
-{
-	struct known k = { .ino = ino };
-
-	memcpy(&k.start, hash, sizeof(k.start));
-	return k;
-}
-
-static int
-inodes_add(struct check *c, ino_t ino, const char *hash)
-{
-	struct inodes *s = &c->named;
-	void *more;
-
-	if (s->n == s->cap) {
-		s->cap = s->cap == 0 ? 1024 : 2 * s->cap;
-		more = reallocarray(s->v, s->cap, sizeof(*s->v));
-		if (more == NULL)
-			return idq_errno(c->q, "%s", c->q->path);
-		s->v = more;
-	}
-	s->v[s->n++] = known_as(ino, hash);
-	return 0;
-}
-
-static int
-by_inode(const void *a, const void *b)
-{
-	const struct known *x = a, *y = b;
-
-	if (x->ino != y->ino)
-		return x->ino > y->ino ? 1 : -1;
-	return (x->start > y->start) - (x->start < y->start);
-}
-
-static bool
-has_name(const struct check *c, ino_t ino, const char *hash)
-{
-	struct known k = known_as(ino, hash);
-
-	return c->named.n > 0 && bsearch(&k, c->named.v, c->named.n,
-	    sizeof(k), by_inode) != NULL;
 }
 
 /*
@@ -111,6 +140,15 @@ idq_complain(struct check *c, const char *path)
 	return 0;
 }
 
+/* That inode stands in a directory as a job of HASH. */
+static int
+name(struct check *c, ino_t ino, const char *hash)
+{
+	if (inodes_add(&c->named, known_as(ino, hash)) == -1)
+		return idq_errno(c->q, "%s", c->q->path);
+	return 0;
+}
+
 static int
 check_entry(void *arg, const char *folder, const struct dirent *e,
     const struct name *n)
@@ -122,7 +160,7 @@ check_entry(void *arg, const char *folder, const struct dirent *e,
 	int r = 0;
 
 	if (c->boot && c->place >= PL_DONE)
-		return inodes_add(c, e->d_ino, n->hash);
+		return name(c, e->d_ino, n->hash);
 	/* Claims look at the others, and so at what its holder may leave. */
 	if (c->place == PL_HOLD || c->place == PL_FAILED)
 		busy = &c->busy;
@@ -134,7 +172,7 @@ check_entry(void *arg, const char *folder, const struct dirent *e,
 	}
 	if (r == -1 && idq_complain(c, path) == -1)
 		return -1;
-	if (r != 1 && inodes_add(c, e->d_ino, n->hash) == -1)
+	if (r != 1 && name(c, e->d_ino, n->hash) == -1)
 		return -1;
 	return tick(c);
 }
@@ -152,7 +190,8 @@ check_key(struct check *c, const char *folder, const struct dirent *e)
 		idq_report(c, false, path, "is no name of a key");
 		return 0;
 	}
-	if (has_name(c, e->d_ino, e->d_name))
+	if (inodes_have(&c->named, c->named.n,
+	    known_as(e->d_ino, e->d_name)))
 		return 0;
 	idq_key_path(e->d_name, path);
 	if ((r = idq_job_take(c->q, path, e->d_name, &c->busy, &j)) == 1) {
@@ -191,24 +230,17 @@ check_keys(struct check *c)
 	return r;
 }
 
-/*
- * Those parked first: what is mended elsewhere can let one of them out, to a
- * place that has been walked already.
- */
 static int
 check_places(struct check *c)
 {
-	static const enum place order[PL_NSTATES] = { PL_PACED, PL_NEW,
-	    PL_WAIT, PL_CUR, PL_HOLD, PL_FAILED, PL_DONE, PL_CANCELLED,
-	    PL_EXPIRED };
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < NITEMS(order); i++) {
-		c->place = order[i];
+	c->named.n = 0;
+	for (int p = 0; r == 0 && p < PL_NSTATES; p++) {
+		c->place = (enum place)p;
 		r = idq_walk(c->q, c->place, check_entry, c);
 	}
-	if (c->named.n > 1)
-		qsort(c->named.v, c->named.n, sizeof(*c->named.v), by_inode);
+	inodes_sort(&c->named);
 	return r;
 }
 
@@ -232,21 +264,20 @@ check_dirs(struct check *c)
 	return ok || c->boot;
 }
 
+/* One look at all of it. */
 static int
-check(struct check *c)
+look(struct check *c)
 {
 	int r;
 
 	if (!check_dirs(c))
 		return 0;
 	/* First, so that what was cut off in an add has a name. */
-	if ((r = idq_check_tmp(c)) == 0)
-		r = check_places(c);
-	if (r == 0)
-		r = check_keys(c);
+	r = idq_check_tmp(c);
 	if (r == 0 && !c->f->dry_run)
 		r = idq_pace_all(c->q);
-	free(c->named.v);
+	if (r == 0 && (r = check_places(c)) == 0)
+		r = check_keys(c);
 	if (r == 0 && !c->boot && (r = idq_check_asked(c)) == 0)
 		r = idq_check_out(c);
 	return r == -1 ? -1 : 0;
@@ -262,8 +293,6 @@ noticed(void *arg, const char *text)
 	bool quiet = c->quiet;
 	const char *what;
 
-	if (c->again)
-		return;
 	if (strncmp(text, c->q->path, top) != 0 || text[top] != '/') {
 		/* Of a job, such as one that is held by now. */
 		if (c->notice != NULL)
@@ -284,14 +313,23 @@ idq_fsck(struct idq *q, struct idq_fsck *f)
 {
 	struct check w = { .q = q, .f = f, .notice = q->notice,
 	    .notice_arg = q->notice_arg };
-	int r;
+	uint64_t fixed;
+	int looks = 0, r;
 
-	f->checked = f->fixed = f->left = 0;
+	f->fixed = 0;
 	idq_set_notice(q, noticed, &w);
 	q->mending = true;
-	r = check(&w);
+	do {
+		fixed = f->fixed;
+		f->checked = f->left = 0;
+		r = look(&w);
+		inodes_sort(&w.said);
+		w.sorted = w.said.n;
+	} while (r == 0 && f->fixed > fixed && ++looks < LOOKS_MAX);
 	q->mending = false;
 	idq_set_notice(q, w.notice, w.notice_arg);
+	free(w.named.v);
+	free(w.said.v);
 	return r;
 }
 
@@ -300,7 +338,10 @@ idq_boot_scan(struct idq *q, bool bad)
 {
 	struct idq_fsck f = { 0 };
 	struct check w = { .q = q, .f = &f, .boot = true, .bad = bad };
+	int r;
 
 	q->sync_failed = false;
-	return check(&w) == -1 ? -1 : w.busy;
+	r = look(&w);
+	free(w.named.v);
+	return r == -1 ? -1 : w.busy;
 }

@@ -725,9 +725,10 @@ struct check {
 	bool		 bad;		/* its first in this boot */
 	bool		 busy;		/* what no scan may miss was missed */
 	bool		 quiet;		/* what is left is said elsewhere */
-	bool		 again;		/* a walk notices the same again */
 	enum place	 place;		/* being walked */
 	struct inodes	 named;
+	struct inodes	 said;		/* what is left, by its digest */
+	size_t		 sorted;	/* of these: by the looks before */
 	void		(*notice)(void *, const char *);	/* q's own */
 	void		*notice_arg;
 };

@@ -85,9 +85,7 @@ move_home(struct check *c, struct job *j, const char *path)
 	if (idq_settle(c->q, j, path) == -1)
 		return -1;
 	idq_report(c, true, path, "moved to where its trail says: %s", to);
-	/* Nobody works on it, since its lock was free. */
-	return j->started && j->line.to == PL_CUR ? check_running(c, j, to) :
-	    0;
+	return 0;
 }
 
 /* An unfinished job whose key belongs to another one: never to be run. */
@@ -168,12 +166,15 @@ check_clock(struct check *c, const struct job *j, const char *path)
 		    until == 0 ? "" : idq_stamp(until, then));
 }
 
-/* J stands at PATH and is locked: 0, 1 that is no name of J, -1. */
-static int
-mend(struct check *c, struct job *j, const char *path)
+int
+idq_mend(struct check *c, struct job *j, const char *path)
 {
 	int owner, r;
 
+	if (!j->whole) {
+		idq_report(c, false, path, "is corrupt or not idq's");
+		return 0;
+	}
 	if (strstr(path, j->pub.id) == NULL) {
 		idq_report(c, false, path, "has the id of another job");
 		return 1;
@@ -198,70 +199,6 @@ mend(struct check *c, struct job *j, const char *path)
 	return move_home(c, j, path);
 }
 
-/*
- * A job in several directories: when one of its names is looked at and that
- * adds a line, a name that was looked at before may be wrong by now.
- */
-struct others {
-	struct check	*c;
-	const struct job *j;
-	char		 home[PATH_SIZE];
-};
-
-static int
-drop_other(void *arg, const char *folder, const struct dirent *e,
-    const struct name *n)
-{
-	const struct others *o = arg;
-	const struct idq_job *p = &o->j->pub;
-	char path[PATH_SIZE];
-
-	snprintf(path, sizeof(path), "%s/%.*s", folder, NEW_LEN, e->d_name);
-	if (e->d_ino != o->j->ino || strcmp(n->hash, p->hash) != 0 ||
-	    strcmp(n->id, p->id) != 0 || strcmp(path, o->home) == 0)
-		return 0;
-	return idq_drop(o->c->q, o->j, path);
-}
-
-/* Once J is where it belongs it has no other name there. */
-static int
-drop_others(struct check *c, const struct job *j)
-{
-	struct others o = { .c = c, .j = j };
-	struct stat st;
-	int r;
-
-	idq_place_of(j, idq_now(), o.home);
-	if ((r = idq_job_is(c->q, j, o.home)) == 0 &&
-	    idq_parked_path(j, o.home))
-		r = idq_job_is(c->q, j, o.home);
-	if (r != 1 || (r = idq_job_owns_key(c->q, j)) == -1)
-		return r;
-	if (fstat(j->fd, &st) == -1)
-		return idq_errno(c->q, "%s/%s", c->q->path, o.home);
-	if ((int)st.st_nlink == 1 + r)
-		return 0;
-	c->again = true;
-	r = 0;
-	for (int p = 0; r == 0 && p < PL_NSTATES; p++)
-		r = idq_walk(c->q, (enum place)p, drop_other, &o);
-	c->again = false;
-	return r;
-}
-
-int
-idq_mend(struct check *c, struct job *j, const char *path)
-{
-	int64_t end = j->end;
-	int r;
-
-	if (!j->whole) {
-		idq_report(c, false, path, "is corrupt or not idq's");
-		return 0;
-	}
-	r = mend(c, j, path);
-	return r == 0 && j->end != end && !c->boot ? drop_others(c, j) : r;
-}
 
 /* A key whose job stands in no state directory; J is locked. */
 int
@@ -313,8 +250,5 @@ idq_mend_nameless(struct check *c, struct job *j, const char *path,
 		idq_report(c, true, path, r == COMPLETE_OK ?
 		    "its job was in no directory: now %s" :
 		    "an unfinished run: taken back", to);
-	/* Nobody works on it, since its lock was free. */
-	if (r == COMPLETE_OK && j->started && j->line.to == PL_CUR)
-		return check_running(c, j, to);
 	return 0;
 }
