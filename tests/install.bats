@@ -40,6 +40,7 @@ installed() {
 755 ./share/doc/idq/examples/idq-to-http
 755 ./share/doc/idq/examples/idq-to-nats
 755 ./share/doc/idq/examples/idq-to-postgres
+755 ./share/doc/idq/examples/idq-to-postgres-batch
 644 ./share/doc/idq/examples/idq-worker@.service
 644 ./share/fish/vendor_completions.d/idq.fish
 644 ./share/man/man1/idq.1
@@ -74,6 +75,7 @@ installed() {
 755 ./e/idq-to-http
 755 ./e/idq-to-nats
 755 ./e/idq-to-postgres
+755 ./e/idq-to-postgres-batch
 644 ./e/idq-worker@.service
 644 ./fish/idq.fish
 644 ./m/man1/idq.1
