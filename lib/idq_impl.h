@@ -736,7 +736,7 @@ struct check {
 void	 idq_report(struct check *, bool fixed, const char *path,
 	    const char *, ...) __attribute__((__format__(printf, 4, 5)));
 /* The queue's error is a finding: 0, -1 if it is a reason to stop. */
-int	 idq_complain(struct check *, const char *path);	/* -1: stop */
+int	 idq_complain(struct check *, const char *path);
 
 /* mend.c: 0, or -1.  The job is locked. */
 /* 1: PATH is no name of the job. */
@@ -760,7 +760,7 @@ int	 idq_check_out(struct check *);		/* kept output */
 /* pid.c: whose process runs a job, in run/pid.ID. */
 struct pids {
 	pid_t	worker;
-	pid_t	command;		/* 0: has a share in one */
+	pid_t	command;		/* 0: shares one with others */
 	bool	leader;			/* of its process group */
 };
 void	 idq_pid_write(struct idq *, const char *id, const struct pids *);

@@ -199,7 +199,6 @@ idq_mend(struct check *c, struct job *j, const char *path)
 	return move_home(c, j, path);
 }
 
-
 /* A key whose job stands in no state directory; J is locked. */
 int
 idq_mend_nameless(struct check *c, struct job *j, const char *path,
