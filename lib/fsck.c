@@ -314,7 +314,7 @@ idq_fsck(struct idq *q, struct idq_fsck *f)
 	struct check w = { .q = q, .f = f, .notice = q->notice,
 	    .notice_arg = q->notice_arg };
 	uint64_t fixed;
-	int looks = 0, r;
+	int looks = 0, r = 0;
 
 	f->fixed = 0;
 	idq_set_notice(q, noticed, &w);
