@@ -175,7 +175,8 @@ def record(fs, base, op, idq):
         disk.umount()
         if loop:
             power.sh("losetup", "-d", loop)
-        subprocess.run(["umount", fuse], check=False)
+        if os.path.ismount(fuse):
+            power.umount(fuse)
         daemon.wait(power.DEADLINE)
 
 

@@ -77,6 +77,19 @@ def drop_folder(path):
     os.rmdir(path)
 
 
+def umount(path):
+    """Until it is: a loop device lets go of its file a moment later."""
+    end = time.monotonic() + DEADLINE
+    while True:
+        try:
+            sh("umount", path)
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.01)
+
+
 class Disk:
     """A disk image of FS with a mount point beside it."""
 
@@ -101,15 +114,9 @@ class Disk:
         self.mounted = True
 
     def umount(self):
-        end = time.monotonic() + DEADLINE
-        while self.mounted:
-            try:
-                sh("umount", self.mnt)
-                self.mounted = False
-            except OSError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.01)
+        if self.mounted:
+            umount(self.mnt)
+            self.mounted = False
 
     def drop(self):
         self.umount()
