@@ -708,7 +708,10 @@ int	 idq_reap_file(struct idq *, const char *name, bool bad);
  * not be put right, so that it is to be made again, -1.
  */
 int	 idq_boot_scan(struct idq *, bool bad);
-/* Of the names in state directories, for which key they stand, about. */
+/*
+ * Of a name in a state directory, for which key it stands, about; of a finding,
+ * its digest as START.
+ */
 struct known {
 	ino_t	 ino;
 	uint64_t start;			/* of the hash, as bytes */

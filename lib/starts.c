@@ -16,6 +16,29 @@ idq_worker_slot(struct worker *w)
 	return NULL;
 }
 
+/* It was not started. */
+static void
+give_back(struct slot *s)
+{
+	struct idq *q = s->from->q;
+
+	if (idq_give_back(q, &s->child.job, 0, false) == -1)
+		idq_notice(q, "%s", q->msg);
+	idq_job_unlock(&s->child.job);
+	idq_job_close(&s->child.job);
+	s->state = FREE;
+}
+
+/* The command in S has been started. */
+static void
+set_running(struct worker *w, struct slot *s)
+{
+	if (w->opt->timeout != 0)
+		s->child.next = idq_after(idq_ticks(), w->opt->timeout);
+	s->state = RUNS;
+	w->running++;
+}
+
 /* The command could not be started. */
 static void
 not_started(struct worker *w, struct slot *s)
@@ -65,19 +88,16 @@ start(struct worker *w, struct slot *s)
 	/* Told to stop while claiming: the job was not started. */
 	idq_worker_signals(w);
 	if (w->stopping) {
-		if (idq_give_back(q, j, 0, false) == -1)
-			idq_notice(q, "%s", q->msg);
-	} else if (!has_command(w, j)) {
+		give_back(s);
+		return;
+	}
+	if (!has_command(w, j)) {
 		if (idq_finish(q, j, HOW_NOCOMMAND, 0, "", false) == -1)
 			idq_worker_fail(w, q);
 		else
 			idq_worker_report(w, q, j);
 	} else if ((r = idq_child_start(q, &s->child, &how)) == 1) {
-		if (w->opt->timeout != 0)
-			s->child.next = idq_after(idq_ticks(),
-			    w->opt->timeout);
-		s->state = RUNS;
-		w->running++;
+		set_running(w, s);
 		return;
 	} else if (r == 0)
 		idq_worker_report(w, q, j);	/* too late: it has expired */
@@ -85,19 +105,6 @@ start(struct worker *w, struct slot *s)
 		not_started(w, s);
 	idq_job_unlock(j);
 	idq_job_close(j);
-}
-
-/* It was not started. */
-static void
-give_back(struct slot *s)
-{
-	struct idq *q = s->from->q;
-
-	if (idq_give_back(q, &s->child.job, 0, false) == -1)
-		idq_notice(q, "%s", q->msg);
-	idq_job_unlock(&s->child.job);
-	idq_job_close(&s->child.job);
-	s->state = FREE;
 }
 
 /* Runs go on; nothing new is started. */
@@ -193,13 +200,9 @@ start_batch(struct worker *w, struct slot *first)
 		q->code = EX_TEMPFAIL;
 	} else if (!w->stopping &&
 	    (r = idq_batch_start(q, &s->child, &b, w->opt, &how)) == 0) {
-		if (w->opt->timeout != 0)
-			s->child.next = idq_after(idq_ticks(),
-			    w->opt->timeout);
 		s->from = from;
 		s->batch = b;
-		s->state = RUNS;
-		w->running++;
+		set_running(w, s);
 		return;
 	}
 	if (r == -1 && q->code == EX_TEMPFAIL) {
