@@ -372,8 +372,8 @@ coverage: deps
 # queues; a missed target is printed, and is no failure.  BENCH='--size 100000
 # drain' picks a size and rows.  The quick form only shows that all of it works.
 BENCH	=
-BENCH_PROGS = bean floor_add floor_batch floor_claim floor_drain floor_purge \
-	latency timer
+BENCH_PROGS = bean floor_add floor_batch floor_claim floor_drain \
+	floor_duplicate floor_purge latency timer
 bench-tools: all
 	@mkdir -p $(B)/bench/tools; for p in $(BENCH_PROGS); do \
 		src=tests/bench/$$p.c; \

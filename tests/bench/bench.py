@@ -122,14 +122,35 @@ def duplicate(b):
     again = [[[IDQ, "add", "-q", q, "-k", "k{}", "--", "x"]]
              for q in (b.little(), b.big())]
     timer(n, *again)
-    times, _ = timer(n, *again, [["/bin/true"]])
+    floor = f"{b.place.dir}/spool/little"
+    times, _ = timer(n, *again, [["/bin/true"]],
+                     [[tool("floor_duplicate"), floor, "k{}", "x"]])
     for q, want in ("little", b.small), ("big", b.size):
         must(b.place.count(q, "keys") == want, f"{q} took a duplicate")
         must(b.place.count(q, "dups") == n, f"{q} did not note all")
-    b.table.compare("duplicate", ["idq", "/bin/true"], [times[0], times[2]],
-                    {"/bin/true": 1.25})
+    noted = json.loads(output(IDQ, "show", "-q", "little", "--json", "k0"))
+    must(noted["dups"] == 3, "the floor did not note its own")
+    b.table.compare("duplicate", ["idq", "/bin/true", "floor"],
+                    [times[0], times[2], times[3]], {"/bin/true": 1.25})
     b.table.compare(f"duplicate at {b.size:,}", ["idq", f"at {b.small:,}"],
                     times[1::-1], {f"at {b.small:,}": 1.1})
+
+
+@row
+def sync(b):
+    """What each of the modes of sync costs, a process for each command."""
+    n = b.rounds(200)
+    modes = "full", "file", "off"
+    for mode in modes:
+        b.place.queue(f"sync-{mode}", f"sync {mode}")
+    adds, _ = timer(n, *[[[IDQ, "add", "-q", f"sync-{mode}", "-k", "k{}",
+                           "--", "x"]] for mode in modes])
+    pairs, _ = timer(n, *[claim_and_ack(f"sync-{mode}") for mode in modes])
+    for mode in modes:
+        must(b.place.count(f"sync-{mode}", "done") == n, "not all is done")
+    names = ["idq", *[f"sync {mode}" for mode in modes[1:]]]
+    b.table.compare("add, sync full", names, adds)
+    b.table.compare("claim + ack, sync full", names, pairs)
 
 
 @row
