@@ -14,19 +14,13 @@ struct worker {
 	size_t		 n;
 };
 
-/*
- * A reader that went away must not kill the worker in the middle of jobs.  The
- * signal is ignored for this moment alone, since commands would inherit that.
- */
 static void
 done(void *arg, struct idq *q, const struct idq_job *j)
 {
-	struct sigaction ignore = { .sa_handler = SIG_IGN }, old;
 	struct worker *w = arg;
 
 	if (!w->verbose)
 		return;
-	sigaction(SIGPIPE, &ignore, &old);
 	if (several_queues())
 		printf("%s\t", queue_name(q));
 	printf("%s\t%s\t%" PRIu32 "\t", idq_state_name(j->state), j->hash,
@@ -34,7 +28,6 @@ done(void *arg, struct idq *q, const struct idq_job *j)
 	print_text(j->key);
 	putchar('\n');
 	w->verbose = flush_now();
-	sigaction(SIGPIPE, &old, NULL);
 }
 
 /* A crontab would mail it each minute. */
@@ -109,7 +102,7 @@ work(struct worker *w)
 		warn_never_used(w->queues[i], w->w.mode == IDQ_FOLLOW);
 	}
 	if (status == 0 && idq_work(w->queues, w->n, &w->w) == -1)
-		status = w->gated ? EX_TEMPFAIL :
+		status = w->gated ? idq_errcode(w->queues[0]) :
 		    complain_queue(w->queues[0], NULL);
 	for (size_t i = 0; i < w->n; i++)
 		idq_close(w->queues[i]);
@@ -186,5 +179,7 @@ cmd_work(int argc, char **argv)
 	w.w.umask = command_umask();
 	w.w.arg = &w;
 	keep_descriptors();
+	/* Whoever read what we say went away; commands do not inherit this. */
+	signal(SIGPIPE, SIG_IGN);
 	return work(&w);
 }

@@ -754,6 +754,22 @@ done	$(hash_of good)	1	good" \
 	is "$(state_of a) $(state_of b)" 'done done'
 }
 
+@test "work: words that nobody reads any more do not end it" {
+	idq add -k bad --attempts 1
+	idq add -k good
+	{
+		rc=0
+		idq work --drain -- sh -c 'until [ -e gone ]; do sleep 0.02; done
+		    [ "$IDQ_KEY" = good ]' || rc=$?
+		echo "$rc" >status
+	} 2>&1 >/dev/null | {
+		exec 0<&-
+		: >gone
+	}
+	is "$(cat status)" 0
+	is "$(state_of bad) $(state_of good)" 'failed done'
+}
+
 #
 # Time limits.
 #
