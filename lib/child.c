@@ -535,7 +535,7 @@ idq_child_ended(struct idq *q, struct child *c, int status)
 		idq_notice(q, "%s: the claim was lost", j->whole ?
 		    j->pub.key : c->hash);
 		idq_job_unlock(j);
-		return 0;
+		return 2;
 	}
 	if ((r = write_end(q, c, status)) != 0)
 		return r;

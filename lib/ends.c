@@ -71,8 +71,9 @@ write_end(struct worker *w, struct slot *s)
 		return;
 	}
 	w->running--;
-	if (r == 0) {
-		idq_worker_report(w, q, &s->child.job);
+	if (r != 1) {
+		if (r == 0)
+			idq_worker_report(w, q, &s->child.job);
 		leave(w, s);
 		return;
 	}
@@ -104,7 +105,7 @@ idq_worker_collect(struct worker *w)
 	int err;
 
 	w->told = w->stuck;
-	w->stuck = false;
+	w->stuck = w->ended = false;
 	for (i = 0; i < w->nslots; i++) {
 		struct slot *s = &w->slots[i];
 

@@ -871,7 +871,8 @@ int64_t	 idq_child_tick(struct idq *, struct child *);
 bool	 idq_child_is_lost(struct idq *, const struct child *);
 /*
  * It ended with the wait status: write that.  0 that is all, and the job is
- * left; 1 its file is to be synced, and then settled; -1.
+ * left; 1 its file is to be synced, and then settled; 2 it was not ours any
+ * more; -1.
  */
 int	 idq_child_ended(struct idq *, struct child *, int status);
 /* Leave the job, after a sync that ended with ERR, which is 0 or errno. */

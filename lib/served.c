@@ -181,19 +181,22 @@ static int
 rescan(struct served *s, bool full)
 {
 	watch_minutes(s);
-	if (full && idq_prepare(s->q) == -1)
+	s->look_at = idq_ticks() + LOOK;
+	s->scan = false;
+	s->look = true;
+	if ((full && idq_prepare(s->q) == -1) ||
+	    idq_promote(s->q, &s->next_due) == -1) {
+		s->next_due = 0;
+		s->rescan_at = idq_ticks() + REST;
 		return -1;
+	}
 	if (full) {
 		if (s->single == -1)
 			idq_served_lock(s, false);
 		s->rescan_at = idq_ticks() +
 		    (s->ino == -1 ? IDQ_SECOND : RESCAN);
 	}
-	s->look_at = idq_ticks() + LOOK;
-	s->scan = false;
-	s->look = true;
-	return idq_promote(s->q, &s->next_due) == -1 ? -1 :
-	    full || s->q->remote;
+	return full || s->q->remote;
 }
 
 int

@@ -135,12 +135,8 @@ take(struct worker *w, struct served *s, struct slot *slot)
 		return -1;
 	}
 	r = idq_served_take(s, w->opt->rate, &slot->child.job);
-	if (r == -1 && q->code == EX_TEMPFAIL && idq_worker_follows(w)) {
-		/* A full disk, say: a follower outlives it. */
-		idq_notice(q, "%s", q->msg);
-		idq_served_rest(s);
+	if (r == -1 && idq_worker_outlives(w, s))
 		return 0;
-	}
 	if (r == -1)
 		idq_worker_fail(w, q);
 	slot->from = s;

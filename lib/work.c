@@ -22,6 +22,11 @@ idq_worker_fail(struct worker *w, struct idq *q)
 	if (w->msg == NULL) {
 		w->code = q->code;
 		w->msg = strdup(q->msg);
+	} else {
+		idq_notice(q, "%s", q->msg);
+		/* The end of a job that may not be on disk. */
+		if (q->code == EX_IOERR)
+			w->code = EX_IOERR;
 	}
 	w->stopping = true;
 	return -1;
@@ -31,6 +36,17 @@ bool
 idq_worker_follows(const struct worker *w)
 {
 	return w->opt->mode == IDQ_FOLLOW;
+}
+
+bool
+idq_worker_outlives(const struct worker *w, struct served *s)
+{
+	/* A full disk, say. */
+	if (s->q->code != EX_TEMPFAIL || !idq_worker_follows(w))
+		return false;
+	idq_notice(s->q, "%s", s->q->msg);
+	idq_served_rest(s);
+	return true;
 }
 
 void
@@ -58,11 +74,13 @@ idq_worker_signals(struct worker *w)
 	struct signalfd_siginfo si;
 
 	while (read(w->sigfd, &si, sizeof(si)) == sizeof(si)) {
-		if (si.ssi_signo == SIGCHLD)
+		if (si.ssi_signo == SIGCHLD) {
+			w->ended = true;
 			continue;
+		}
 		/* The second one does not wait. */
-		w->stop_at = idq_ticks() + (w->stopping ? 0 : grace(w));
-		w->stopping = true;
+		w->stop_at = idq_ticks() + (w->signalled ? 0 : grace(w));
+		w->signalled = w->stopping = true;
 	}
 }
 
@@ -123,9 +141,10 @@ rescan(struct worker *w)
 
 	for (size_t i = 0; i < w->nqueues; i++) {
 		s = &w->queues[i];
-		if ((r = idq_served_rescan(s)) == -1)
-			idq_worker_fail(w, s->q);
-		else if (r == 1) {
+		if ((r = idq_served_rescan(s)) == -1) {
+			if (!idq_worker_outlives(w, s))
+				idq_worker_fail(w, s->q);
+		} else if (r == 1) {
 			idq_worker_asked(w, s);
 			idq_worker_lost(w, s);
 		}
@@ -156,21 +175,17 @@ tick_queue(const struct worker *w, const struct served *s, int64_t now,
 		sooner(wait, s->soon_at - now);
 }
 
-/* How long to sleep; what is due is done first. */
+/* How long to sleep: until something is due; -1 for ever. */
 static int64_t
-tick(struct worker *w)
+until_due(const struct worker *w)
 {
-	int64_t now = idq_ticks(), wait = -1, t;
+	int64_t now = idq_ticks(), wait = -1;
 
-	if (w->stop_at != 0 && now >= w->stop_at) {
-		idq_worker_stop(w);
-		w->stop_at = 0;
-	}
+	if (w->ended)
+		return 0;
 	for (unsigned int i = 0; i < w->nslots; i++)
-		if (w->slots[i].state == RUNS &&
-		    (t = idq_child_tick(w->slots[i].from->q,
-		    &w->slots[i].child)) != -1)
-			sooner(&wait, t);
+		if (w->slots[i].state == RUNS && w->slots[i].child.next != 0)
+			sooner(&wait, w->slots[i].child.next - now);
 	if (w->stop_at != 0)
 		sooner(&wait, w->stop_at - now);
 	if (w->stuck)
@@ -182,15 +197,32 @@ tick(struct worker *w)
 	return wait;
 }
 
+/* End what has run for too long. */
 static void
-wait_for_something(struct worker *w, int64_t wait)
+end_late(struct worker *w)
 {
+	if (w->stop_at != 0 && idq_ticks() >= w->stop_at) {
+		idq_worker_stop(w);
+		w->stop_at = 0;
+	}
+	for (unsigned int i = 0; i < w->nslots; i++)
+		if (w->slots[i].state == RUNS)
+			idq_child_tick(w->slots[i].from->q,
+			    &w->slots[i].child);
+}
+
+static void
+wait_for_something(struct worker *w)
+{
+	int64_t wait = until_due(w);
 	/* A little late rather than a little early, and awake for nothing. */
 	int ms = wait == -1 ? -1 : (int)((wait + 999) / 1000);
 
 	poll(w->fds, w->nqueues + 2, ms);
 	idq_worker_signals(w);
 	idq_worker_collect(w);
+	/* What had ended by then has not run for too long. */
+	end_late(w);
 	for (size_t i = 0; i < w->nqueues; i++)
 		if (idq_served_events(&w->queues[i]))
 			idq_worker_asked(w, &w->queues[i]);
@@ -246,7 +278,7 @@ loop(struct worker *w)
 			break;
 		if (!looks(w) || idq_worker_slot(w) == NULL || w->stopping ||
 		    w->stuck)
-			wait_for_something(w, tick(w));
+			wait_for_something(w);
 		if (!w->stopping)
 			rescan(w);
 	}

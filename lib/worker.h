@@ -38,6 +38,8 @@ struct worker {
 	sigset_t	 old_mask;
 	int		 sigfd;
 	bool		 stopping;
+	bool		 signalled;	/* which is one reason to */
+	bool		 ended;		/* a command has, and is to be waited for */
 	bool		 started_one;
 	bool		 stuck;		/* the end of a job cannot be written */
 	bool		 told;		/* and somebody knows */
@@ -51,6 +53,8 @@ int	 idq_worker_fail(struct worker *, struct idq *);	/* -1 */
 void	 idq_worker_report(struct worker *, struct idq *, const struct job *);
 void	 idq_worker_signals(struct worker *);	/* what has come */
 bool	 idq_worker_follows(const struct worker *);
+/* Whether the queue's error passes, and the worker waits for that. */
+bool	 idq_worker_outlives(const struct worker *, struct served *);
 
 /* starts.c */
 struct slot *idq_worker_slot(struct worker *);	/* a free one, or NULL */

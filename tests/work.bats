@@ -219,6 +219,22 @@ reap() {
 	done
 }
 
+@test "work: a command that ended while another job was claimed frees its slot" {
+	need strace
+	export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+	idq add -k a
+	idq add -k b
+	idq add -k c
+	spawn strace -f -qq -o calls -e trace=renameat \
+	    -e inject=renameat:delay_enter=500000:when=2 \
+	    idq work --drain -j 2 -- sh -c '[ "$IDQ_KEY" != b ] || eval "$0"' \
+	    "$blocker"
+	wait_for '[ "$(state_of a) $(state_of c)" = "done done" ]'
+	is "$(state_of b)" cur
+	: >gate
+	reap "$spawned_pid" 0
+}
+
 @test "work: an option behind the command is not its own" {
 	idq add -k a
 	run -64 --separate-stderr idq work --drain sh -c 'touch ran'
@@ -770,6 +786,18 @@ done	$(hash_of good)	1	good" \
 	is "$(state_of bad) $(state_of good)" 'failed done'
 }
 
+@test "work: -v says nothing of a job whose file was spoilt meanwhile" {
+	idq add -k a
+	spawn idq work -v --drain -- sh -c "$blocker"
+	worker=$spawned_pid
+	wait_for '[ -s started ]'
+	echo 'no job' >"$(key_file a)"
+	: >gate
+	reap "$worker" 0
+	is "$(cat spawn.out)" ''
+	[[ $(cat spawn.err) == *': the claim was lost' ]]
+}
+
 #
 # Time limits.
 #
@@ -821,6 +849,19 @@ done	$(hash_of good)	1	good" \
 	    trap "exit 0" TERM; while :; do sleep 0.05; done'
 	expect 0 ''
 	is "$(state_of a)" 'done'
+}
+
+@test "work: a command that ended while another job was claimed is not late" {
+	need strace
+	export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+	idq add -k a
+	idq add -k b
+	strace -f -qq -o calls -e trace=renameat \
+	    -e inject=renameat:delay_enter=1500000:when=2 \
+	    idq work --drain -j 2 --timeout 1s -- \
+	    sh -c '[ "$IDQ_KEY" = b ] || exit 75'
+	is "$(events a)" $'claimed 1\nlater 1'
+	is "$(events b)" $'claimed 1\ndone 1'
 }
 
 @test "work: --timeout is a duration" {
@@ -904,6 +945,46 @@ done	$(hash_of good)	1	good" \
 	[ ! -s ended ]
 }
 
+# deployed [STRACE-OPTION...]: a follower, $worker, that runs the job a and has met
+# a command that is gone.
+deployed() {
+	printf '#!/bin/sh\ntrap "echo term >>told" TERM\n%s\n' "$blocker" >cmd
+	chmod +x cmd
+	idq add -k a
+	if [ $# -gt 0 ]; then
+		spawn strace -f -qq -o calls "$@" idq work -j 2 -- ./cmd
+	else
+		spawn idq work -j 2 -- ./cmd
+	fi
+	worker=$spawned_pid
+	wait_for '[ -s started ]'
+	rm cmd
+	idq add -k b
+	wait_for '[ "$(events b)" = "$(printf "claimed 1\nreleased 1")" ]'
+}
+
+@test "work: the first SIGTERM waits for the grace, also of one that ends anyway" {
+	idq config grace 1m
+	deployed
+	kill -TERM "$worker"
+	wait_for "arrived $worker"
+	: >gate
+	reap "$worker" 127
+	[ ! -e told ]
+	is "$(events a)" $'claimed 1\ndone 1'
+}
+
+@test "work: a failed sync is 74 and said, also by one that ends anyway" {
+	need strace
+	export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+	name=$(idq add -k a -v | cut -f2).$(idq show --field id a)
+	deployed -P "$queue/cur/$name" -e inject=fsync:error=EIO
+	: >gate
+	reap "$worker" 74
+	grep -q 'cmd: No such file or directory$' spawn.err
+	grep -q "cur/$name: sync: Input/output error\$" spawn.err
+}
+
 @test "work: a command that ignores SIGTERM is killed in the end" {
 	idq config grace 1s
 	idq add -k a
@@ -969,6 +1050,16 @@ done	$(hash_of good)	1	good" \
 		    "$(trail "$key" | awk '$2 == "retried" { print $1 }')" \
 		    "$(claimed "$key")"
 	done
+}
+
+@test "work: a follower outlives what keeps it from looking at the queue" {
+	need strace
+	export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+	idq add -k a
+	spawn strace -f -qq -o calls -P wait -e trace=openat \
+	    -e inject=openat:error=ENFILE:when=1 idq work -- true
+	wait_for '[ "$(state_of a)" = "done" ]' 20
+	grep -q 'Too many open files in system$' spawn.err
 }
 
 @test "work: a follower wakes at once for a release" {
