@@ -15,10 +15,13 @@
 
 #include "idq_impl.h"
 
+#define LOOK	(IDQ_SECOND / 10)	/* for a lock, between two looks */
+
 struct run {
 	struct idq	*q;
 	const struct idq_add *add;
 	struct child	 child;
+	int64_t		 until;		/* ticks: wait for a lock; 0: not yet */
 	int		 status;
 	char		*note;
 };
@@ -34,14 +37,43 @@ say(struct run *r, int status, const char *why)
 	return 0;
 }
 
-/* The failed try in J, unlocked: is its delay over?  As holder(). */
+/*
+ * J, unlocked, may be run: take its lock, as held().  Who has it may be another
+ * run, which then has claimed the job, or somebody who only looks at it.
+ */
 static int
-try_again(struct run *r, struct job *j)
+take(struct run *r, struct job *j)
 {
 	struct idq *q = r->q;
 	char hash[HASH_SIZE];
+	enum place at;
 	int ok;
 
+	strlcpy(hash, j->pub.hash, sizeof(hash));
+	if ((ok = idq_job_lock(q, j, LOOK)) == -1)
+		return -1;
+	if (ok == 0 && r->until == 0)
+		r->until = idq_ticks() + LOCK_WAIT;
+	if (ok == 0 && idq_ticks() >= r->until)
+		return say(r, EX_TEMPFAIL, "is locked by another idq");
+	if (ok == 0)
+		return 2;
+	if (idq_job_load(q, j, hash) == -1)
+		return -1;
+	if (!j->whole || j->pub.state != IDQ_FAILED || !j->pub.run ||
+	    j->line.next == 0 || j->line.next > idq_now() ||
+	    idq_job_owns_key(q, j) != 1 || (at = idq_where(q, j)) >= PL_TMP)
+		return 2;
+	/* Who wrote its line was killed before the rename. */
+	if (at != PL_FAILED)
+		return idq_settle(q, j, j->pub.path) == -1 ? -1 : 2;
+	return 1;
+}
+
+/* The failed try in J: is its delay over?  As held(). */
+static int
+try_again(struct run *r, struct job *j)
+{
 	if (!j->pub.run)
 		return say(r, EX_TEMPFAIL, "failed as a job of idq add");
 	if (j->line.next == 0)
@@ -49,20 +81,7 @@ try_again(struct run *r, struct job *j)
 		    "it try again");
 	if (j->line.next > idq_now())
 		return say(r, EX_TEMPFAIL, NULL);
-	strlcpy(hash, j->pub.hash, sizeof(hash));
-	if ((ok = idq_job_lock(q, j, 0)) == -1)
-		return -1;
-	if (ok == 0)
-		return say(r, 0, NULL);	/* another run is quicker */
-	if (idq_job_load(q, j, hash) == -1)
-		return -1;
-	if (!j->whole || j->pub.state != IDQ_FAILED || !j->pub.run ||
-	    j->line.next == 0 || j->line.next > idq_now() ||
-	    idq_job_owns_key(q, j) != 1)
-		return 2;
-	if (idq_where(q, j) >= PL_TMP)
-		return idq_error(q, EX_TEMPFAIL, "its add was cut off");
-	return 1;
+	return take(r, j);
 }
 
 /* The key is held: 0 answered, 1 *j is to be run, 2 look again, -1. */

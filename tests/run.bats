@@ -35,6 +35,24 @@ events() {
 	trail "$1" | cut -d' ' -f2,3
 }
 
+# due KEY: a try that has failed, and whose delay is over.
+due() {
+	idq run -k "$1" -- false || :
+	idq retry -q run "$1"
+}
+
+# lock KEY: somebody who does not run it has its lock, until `unlock' is there.
+lock() {
+	spawn flock "$(key_file "$1" run)" sh -c ': >locked
+	    until [ -e unlock ] || [ -e gate ]; do sleep 0.02; done'
+	wait_for '[ -e locked ]'
+}
+
+# waits PID KEY: it has the job open, and so has looked at it.
+waits() {
+	find -L "/proc/$1/fd" -samefile "$(key_file "$2" run)" | grep -q .
+}
+
 @test "run: the first one runs the command, the second one nothing" {
 	run -0 --separate-stderr idq run -k report -- \
 	    sh -c 'echo ran; echo words >&2'
@@ -452,6 +470,33 @@ events() {
 	run -75 --separate-stderr idq run -k a -- touch ran
 	expect 75 '' 'idq: run: a: failed as a job of idq add'
 	[ ! -e ran ]
+}
+
+@test "run: who has the lock of a failed job for a moment is waited for" {
+	due a
+	lock a
+	spawn idq run -k a -- sh -c 'echo ran >>ran'
+	second=$spawned_pid
+	wait_for 'waits "$second" a'
+	: >unlock
+	wait "$second"
+	is "$(cat ran)" ran
+	is "$(state_of a run)" 'done'
+	is "$(cat spawn.out spawn.err)" ''
+}
+
+@test "run: who has the lock may be killed before the job is in its place" {
+	due a
+	mv "$queue/failed/$(hash_of a)".* "$queue/cur"
+	lock a
+	spawn idq run -k a -- sh -c 'ls "$IDQ_QUEUE/cur"'
+	second=$spawned_pid
+	wait_for 'waits "$second" a'
+	: >unlock
+	wait "$second"
+	[[ $(cat spawn.out) == "$(hash_of a)."* ]]
+	is "$(state_of a run)" 'done'
+	is "$(cat spawn.err)" ''
 }
 
 @test "run: two queues have each their own keys" {

@@ -301,9 +301,25 @@ an_add_of_a_run(void)
 	end();
 }
 
-/* Two of crontab's at once, when the delay is over: one of them is quicker. */
+/* At the second look another run has claimed it. */
 static void
-a_failed_try(void)
+quicker(void)
+{
+	char hash[HASH_SIZE];
+	struct job j;
+
+	if (++sleeps != 2)
+		return;
+	idq_key_hash("a", 1, hash);
+	CHECK_INT(idq_key_open(q, hash, &j), 1);
+	CHECK_INT(idq_where(q, &j), PL_FAILED);
+	CHECK_INT(idq_claimed(q, &j, j.pub.path, 0), 1);
+	idq_job_close(&j);
+}
+
+/* A try whose delay is over. */
+static void
+failed_run(void)
 {
 	static char name[] = "false";
 	struct idq_add a = { .key = "a", .keylen = 1, .fd = -1 };
@@ -316,12 +332,37 @@ a_failed_try(void)
 	CHECK_INT(status, 1);
 	skipped = INT64_C(7200) * 1000000000;
 	lock_key("a");
+}
+
+static void
+a_failed_try(void)
+{
+	char *note;
+
+	failed_run();
+	CHECK_INT(run_it(&note), EX_TEMPFAIL);
+	CHECK_STR(note, "a: is locked by another idq");
+	free(note);
+	CHECK_INT(state_of("a"), IDQ_FAILED);
+	when_slept = soon;
 	CHECK_INT(run_it(&note), 0);
 	CHECK_STR(note, NULL);
-	CHECK_INT(state_of("a"), IDQ_FAILED);
-	let_go();
-	CHECK_INT(run_it(&note), 0);
+	CHECK_INT(sleeps, 2);
 	CHECK_INT(state_of("a"), IDQ_DONE);
+	end();
+}
+
+/* Two of crontab's at once, when the delay is over. */
+static void
+a_quicker_run(void)
+{
+	char *note;
+
+	failed_run();
+	when_slept = quicker;
+	CHECK_INT(run_it(&note), 0);
+	CHECK_STR(note, NULL);
+	CHECK_INT(state_of("a"), IDQ_RUNNING);
 	end();
 }
 
@@ -375,8 +416,9 @@ main(void)
 	    "done", while_it_runs);
 	check_run("busy: the add of a living run is waited for, not of a dead "
 	    "one", an_add_of_a_run);
+	check_run("busy: the lock of a failed try is waited for", a_failed_try);
 	check_run("busy: of two runs of a failed try one is quicker",
-	    a_failed_try);
+	    a_quicker_run);
 	check_run("busy: a locked group holds up its own jobs alone",
 	    its_group);
 	check_run("busy: while the rate is looked at nothing starts", the_rate);
