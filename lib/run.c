@@ -61,22 +61,24 @@ take(struct run *r, struct job *j)
 	if (idq_job_load(q, j, hash) == -1)
 		return -1;
 	if (!j->whole || j->pub.state != IDQ_FAILED || !j->pub.run ||
-	    j->line.next == 0 || j->line.next > idq_now() ||
 	    idq_job_owns_key(q, j) != 1 || (at = idq_where(q, j)) >= PL_TMP)
 		return 2;
-	/* Who wrote its line was killed before the rename. */
-	if (at != PL_FAILED)
+	/* Who had it was killed before its first line, or before a rename. */
+	if (!j->started || at != PL_FAILED)
 		return idq_settle(q, j, j->pub.path) == -1 ? -1 : 2;
-	return 1;
+	return j->line.next == 0 || j->line.next > idq_now() ? 2 : 1;
 }
 
-/* The failed try in J: is its delay over?  As held(). */
+/*
+ * J has failed, and may be tried again after its delay; or another run is about
+ * to claim it for the first time.  As held().
+ */
 static int
 try_again(struct run *r, struct job *j)
 {
 	if (!j->pub.run)
 		return say(r, EX_TEMPFAIL, "failed as a job of idq add");
-	if (j->line.next == 0)
+	if (j->started && j->line.next == 0)
 		return say(r, EX_TEMPFAIL, "failed for good; idq retry makes "
 		    "it try again");
 	if (j->line.next > idq_now())

@@ -99,7 +99,8 @@ idq_is_final(const struct idq_job *p, int64_t now)
 	case IDQ_HELD:
 		return false;
 	default:
-		return !idq_is_resting(j);
+		/* An `idq run' that is about to begin has no line yet. */
+		return j->started && !idq_is_resting(j);
 	}
 }
 

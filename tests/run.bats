@@ -48,6 +48,31 @@ lock() {
 	wait_for '[ -e locked ]'
 }
 
+# slow_claim COMMAND...: in the background, and before it writes that it has
+# claimed a job it waits for `go'.
+slow_claim() {
+	need cc
+	cc -shared -fPIC -x c -o slow.so - <<-'END'
+		#define _GNU_SOURCE
+		#include <fcntl.h>
+		#include <string.h>
+		#include <sys/syscall.h>
+		#include <unistd.h>
+		ssize_t write(int fd, const void *s, size_t n)
+		{
+			if (memmem(s, n, "Z claimed ", 10) != NULL) {
+				close(open("claims", O_CREAT | O_WRONLY, 0600));
+				while (access("go", F_OK) == -1 &&
+				    access("gate", F_OK) == -1)
+					usleep(1000);
+			}
+			return syscall(SYS_write, fd, s, n);
+		}
+	END
+	spawn env LD_PRELOAD="$PWD/slow.so" "$@"
+	wait_for '[ -e claims ]'
+}
+
 # waits PID KEY: it has the job open, and so has looked at it.
 waits() {
 	find -L "/proc/$1/fd" -samefile "$(key_file "$2" run)" | grep -q .
@@ -496,6 +521,37 @@ waits() {
 	wait "$second"
 	[[ $(cat spawn.out) == "$(hash_of a)."* ]]
 	is "$(state_of a run)" 'done'
+	is "$(cat spawn.err)" ''
+}
+
+@test "run: a key that another run is about to claim is left alone, in silence" {
+	slow_claim idq run -k a -- sh -c "$blocker"
+	first=$spawned_pid
+	is "$(state_of a run) $(trail a)" 'cur '
+	spawn idq run -k a -- touch again
+	second=$spawned_pid
+	wait_for 'waits "$second" a'
+	: >go
+	wait "$second"
+	: >gate
+	wait "$first"
+	[ ! -e again ]
+	is "$(events a)" $'claimed 1\ndone 1'
+	is "$(cat spawn.out spawn.err)" ''
+}
+
+@test "run: a key whose run is killed before it has claimed it is run" {
+	slow_claim idq run -k a -- touch ran
+	first=$spawned_pid
+	spawn idq run -k a -- echo second
+	second=$spawned_pid
+	wait_for 'waits "$second" a'
+	kill -KILL "$first"
+	wait "$second"
+	[ ! -e ran ]
+	is "$(events a)" $'failed 0\nclaimed 1\ndone 1'
+	is "$(state_of a run)" 'done'
+	is "$(cat spawn.out)" second
 	is "$(cat spawn.err)" ''
 }
 

@@ -109,6 +109,25 @@ failed	$(hash_of 'b c')	b c"
 	run -1 idq wait b
 }
 
+@test "wait: a run that is about to begin has not ended" {
+	run -3 idq run -q default -k a -- sh -c 'exit 3'
+	file=$(key_file a)
+	name=$(hash_of a).$(id_of a)
+	# Before its first line, and before its rename.
+	truncate -s $(($(sed '/^$/q' "$file" | wc -c) + 1)) "$file"
+	mv "$queue/failed/$name" "$queue/cur/$name"
+	run -75 --separate-stderr idq wait --timeout 0s a
+	expect 75 ''
+	mv "$queue/cur/$name" "$queue/tmp/${name#*.}"
+	run -75 --separate-stderr idq wait --timeout 0s a
+	expect 75 ''
+	# Killed there it is taken back.
+	waiting a
+	run -1 idq claim
+	outcome 1
+	is "$(cat spawn.err)" 'idq: wait: a: was removed'
+}
+
 @test "wait: past its deadline a job has expired, worker or not" {
 	need faketime
 	idq add -k a --ttl 1h
