@@ -479,11 +479,7 @@ idq_add_run(struct idq *q, const struct idq_add *add, struct job *j)
 		r = idq_error(q, EX_TEMPFAIL, "another add of it is under way");
 	} else if (a.step == STEP_LINKED) {
 		sync_all(q, &a, 1);
-		r = a.step == STEP_LINKED ? hand_over(q, &a, j) : -1;
-		if (r == 0) {
-			idq_log_write(q, &j->pub, a.now, "added", 0, "");
-			r = 1;
-		}
+		r = a.step == STEP_LINKED && hand_over(q, &a, j) == 0 ? 1 : -1;
 	}
 	idq_new_discard(q, &a);
 	idq_new_free(&a);

@@ -411,7 +411,7 @@ void	 idq_new_free(struct adding *);
 /* add.c */
 /*
  * Add the job of an `idq run': 1 and the job in *j, locked, synced and still
- * in tmp/; 0 if somebody has the key; -1.
+ * in tmp/, and not in the log; 0 if somebody has the key; -1.
  */
 int	 idq_add_run(struct idq *, const struct idq_add *, struct job *);
 

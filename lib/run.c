@@ -114,6 +114,24 @@ held(struct run *r, struct job *j)
 	}
 }
 
+/* J is locked and to be run: 1 claimed, 0 answered, -1. */
+static int
+claim_locked(struct run *r, struct job *j)
+{
+	struct idq *q = r->q;
+
+	/* Somebody may have paused the queue meanwhile. */
+	if (idq_is_paused(q)) {
+		/* This takes back what was added. */
+		if (!j->started && idq_complete(q, j) == -1)
+			return -1;
+		return say(r, EX_TEMPFAIL, NULL);
+	}
+	if (!j->started)
+		idq_log_write(q, &j->pub, j->pub.added, "added", 0, "");
+	return idq_claimed(q, j, j->pub.path, 0) == 1 ? 1 : -1;
+}
+
 /* 1 and the job claimed, 0 answered, -1. */
 static int
 claim(struct run *r)
@@ -131,7 +149,7 @@ claim(struct run *r)
 			idq_dups_add(q, j->pub.hash, j->pub.id, idq_now(),
 			    &dups);
 		if (ok == 1)
-			ok = idq_claimed(q, j, j->pub.path, 0) == 1 ? 1 : -1;
+			ok = claim_locked(r, j);
 		if (ok == 1)
 			return 1;
 		idq_job_close(j);

@@ -48,29 +48,41 @@ lock() {
 	wait_for '[ -e locked ]'
 }
 
-# slow_claim COMMAND...: in the background, and before it writes that it has
-# claimed a job it waits for `go'.
-slow_claim() {
+# slow WHERE COMMAND...: in the background, and waits for `go' before it writes
+# that it has claimed a job (claim), or before a sync (sync).
+slow() {
 	need cc
 	cc -shared -fPIC -x c -o slow.so - <<-'END'
 		#define _GNU_SOURCE
 		#include <fcntl.h>
+		#include <stdlib.h>
 		#include <string.h>
 		#include <sys/syscall.h>
 		#include <unistd.h>
+		static void stop(const char *where)
+		{
+			const char *s = getenv("SLOW");
+			if (s == NULL || strcmp(s, where) != 0)
+				return;
+			close(open("slow", O_CREAT | O_WRONLY, 0600));
+			while (access("go", F_OK) == -1 &&
+			    access("gate", F_OK) == -1)
+				usleep(1000);
+		}
 		ssize_t write(int fd, const void *s, size_t n)
 		{
-			if (memmem(s, n, "Z claimed ", 10) != NULL) {
-				close(open("claims", O_CREAT | O_WRONLY, 0600));
-				while (access("go", F_OK) == -1 &&
-				    access("gate", F_OK) == -1)
-					usleep(1000);
-			}
+			if (memmem(s, n, "Z claimed ", 10) != NULL)
+				stop("claim");
 			return syscall(SYS_write, fd, s, n);
 		}
+		int fsync(int fd)
+		{
+			stop("sync");
+			return syscall(SYS_fsync, fd);
+		}
 	END
-	spawn env LD_PRELOAD="$PWD/slow.so" "$@"
-	wait_for '[ -e claims ]'
+	spawn env SLOW="$1" LD_PRELOAD="$PWD/slow.so" "${@:2}"
+	wait_for '[ -e slow ]'
 }
 
 # waits PID KEY: it has the job open, and so has looked at it.
@@ -525,7 +537,7 @@ waits() {
 }
 
 @test "run: a key that another run is about to claim is left alone, in silence" {
-	slow_claim idq run -k a -- sh -c "$blocker"
+	slow claim idq run -k a -- sh -c "$blocker"
 	first=$spawned_pid
 	is "$(state_of a run) $(trail a)" 'cur '
 	spawn idq run -k a -- touch again
@@ -541,7 +553,7 @@ waits() {
 }
 
 @test "run: a key whose run is killed before it has claimed it is run" {
-	slow_claim idq run -k a -- touch ran
+	slow claim idq run -k a -- touch ran
 	first=$spawned_pid
 	spawn idq run -k a -- echo second
 	second=$spawned_pid
@@ -553,6 +565,41 @@ waits() {
 	is "$(state_of a run)" 'done'
 	is "$(cat spawn.out)" second
 	is "$(cat spawn.err)" ''
+}
+
+@test "run: a pause counts that comes while the job is added" {
+	slow sync idq run -k a -- touch ran
+	[ -e "$(key_file a run)" ]
+	idq pause -q run
+	: >go
+	status=0
+	wait "$spawned_pid" || status=$?
+	is "$status" 75
+	[ ! -e ran ]
+	is "$(cat spawn.out spawn.err)" ''
+	# As if it had not been.
+	is "$(find "$queue/keys" "$queue/tmp" "$queue/cur" -type f)" ''
+	is "$(idq log -q run | cut -f2)" paused
+	idq resume -q run
+	run -0 --separate-stderr idq run -k a -- echo ran
+	expect 0 ran
+}
+
+@test "run: a pause counts that comes while a failed job is locked" {
+	due a
+	before=$(events a)
+	lock a
+	spawn idq run -k a -- touch ran
+	second=$spawned_pid
+	wait_for 'waits "$second" a'
+	idq pause -q run
+	: >unlock
+	status=0
+	wait "$second" || status=$?
+	is "$status" 75
+	[ ! -e ran ]
+	is "$(events a)" "$before"
+	is "$(cat spawn.out spawn.err)" ''
 }
 
 @test "run: two queues have each their own keys" {
