@@ -171,16 +171,21 @@ open_signals(struct idq *q, sigset_t *old)
 	return fd;
 }
 
+/* An inotify, or -1. */
 static int
 watch_asked(struct idq *q)
 {
-	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), wd = -1;
 	char *path;
 
-	if (fd == -1 || asprintf(&path, "%s/asked", q->path) == -1)
-		return fd;
-	inotify_add_watch(fd, path, IN_MOVED_TO);
-	free(path);
+	if (fd != -1 && asprintf(&path, "%s/asked", q->path) != -1) {
+		wd = inotify_add_watch(fd, path, IN_MOVED_TO);
+		free(path);
+	}
+	if (fd != -1 && wd == -1) {
+		close(fd);
+		fd = -1;
+	}
 	return fd;
 }
 

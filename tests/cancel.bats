@@ -437,6 +437,29 @@ idq: cancel: unknown: no such job in $queue"
 	[ ! -e again ]
 }
 
+@test "cancel: --kill ends the command of a run that can watch nothing" {
+	need cc
+	cc -shared -fPIC -x c -o nowatch.so - <<-'END'
+		#include <errno.h>
+		#include <stdint.h>
+		int inotify_add_watch(int fd, const char *path, uint32_t mask)
+		{
+			(void)fd, (void)path, (void)mask;
+			errno = ENOSPC;
+			return -1;
+		}
+	END
+	spawn env LD_PRELOAD="$PWD/nowatch.so" \
+	    idq run -q default -k a -- sh -c "$blocker"
+	wait_for '[ -s started ]'
+	run -0 --separate-stderr idq cancel --kill a
+	expect 0 ''
+	wait_for '[ "$(state_of a)" = cancelled ]'
+	status=0
+	wait "$spawned_pid" || status=$?
+	is "$status" 9
+}
+
 @test "cancel: a run that ends badly is cancelled, one that ends well is done" {
 	for code in 0 1; do
 		: >started
