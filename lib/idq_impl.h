@@ -262,6 +262,8 @@ int	 idq_token_parse(const char *s, struct name *n, uint32_t *claim);
 /* time.c */
 void	 idq_due_format(int64_t, char buf[DUE_LEN + 1]);
 int	 idq_due_parse(const char *, int64_t *);
+/* So long for poll(2), or as long as that can: it is then asked again. */
+int	 idq_poll_ms(int64_t);
 
 /* jobfile.c */
 /* Open PATH as a job file: 1, 0 if there is none, -1. */

@@ -227,7 +227,7 @@ wait_child(struct run *r, int sigfd)
 		wait = idq_child_tick(r->q, &r->child);
 		if (ino == -1 && (wait == -1 || wait > IDQ_SECOND))
 			wait = IDQ_SECOND;
-		poll(fds, 2, wait == -1 ? -1 : (int)((wait + 999) / 1000));
+		poll(fds, 2, idq_poll_ms(wait));
 		pass_on(r, sigfd);
 		look_asked(r, ino);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include <ctype.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,15 @@ int64_t
 idq_after(int64_t now, int64_t d)
 {
 	return d >= IDQ_FOREVER - now ? IDQ_FOREVER : now + d;
+}
+
+int
+idq_poll_ms(int64_t wait)
+{
+	/* A little late rather than a little early, and awake for nothing. */
+	if (wait < INT_MAX * INT64_C(1000))
+		return wait == -1 ? -1 : (int)((wait + 999) / 1000);
+	return INT_MAX;
 }
 
 /*

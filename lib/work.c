@@ -215,10 +215,8 @@ static void
 wait_for_something(struct worker *w)
 {
 	int64_t wait = until_due(w);
-	/* A little late rather than a little early, and awake for nothing. */
-	int ms = wait == -1 ? -1 : (int)((wait + 999) / 1000);
 
-	poll(w->fds, w->nqueues + 2, ms);
+	poll(w->fds, w->nqueues + 2, idq_poll_ms(wait));
 	idq_worker_signals(w);
 	idq_worker_collect(w);
 	/* What had ended by then has not run for too long. */

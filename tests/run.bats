@@ -459,6 +459,17 @@ waits() {
 	is "$(field signal "$(trail a | tail -n 1)")" 15
 }
 
+@test "run: a timeout of a month is one" {
+	need strace
+	idq config -q run timeout 30d
+	# The leak checker is no friend of strace.
+	ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 \
+	    strace -qq -o calls -e trace=poll,ppoll idq run -k a -- \
+	    sh -c 'until [ -s calls ]; do sleep 0.02; done'
+	# As much of it as poll(2) takes, which without an end is less than 0.
+	grep -E ', (2147483647|\{tv_sec=2147483, )' calls
+}
+
 @test "run: no worker and no claim takes its job" {
 	need faketime
 	run -1 --separate-stderr idq run -k a -- false

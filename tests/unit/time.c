@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -361,6 +362,19 @@ after_ends_at_forever(void)
 	CHECK_INT(idq_after(0, IDQ_FOREVER - 1), IDQ_FOREVER - 1);
 	CHECK_INT(idq_after(2, IDQ_FOREVER - 1), IDQ_FOREVER);
 	CHECK_INT(idq_after(IDQ_FOREVER - 1, 5), IDQ_FOREVER);
+}
+
+static void
+poll_waits_long(void)
+{
+	CHECK_INT(idq_poll_ms(-1), -1);
+	CHECK_INT(idq_poll_ms(0), 0);
+	CHECK_INT(idq_poll_ms(1), 1);
+	CHECK_INT(idq_poll_ms(US), 1000);
+	CHECK_INT(idq_poll_ms(INT_MAX * INT64_C(1000) - 1), INT_MAX);
+	CHECK_INT(idq_poll_ms(INT_MAX * INT64_C(1000) + 1), INT_MAX);
+	CHECK_INT(idq_poll_ms(30 * IDQ_DAY), INT_MAX);
+	CHECK_INT(idq_poll_ms(IDQ_FOREVER), INT_MAX);
 }
 
 static void
@@ -822,6 +836,7 @@ main(void)
 	    durations_round_trip);
 	check_run("time: a duration stays in its buffer", duration_buffer);
 	check_run("time: a sum ends at forever", after_ends_at_forever);
+	check_run("time: poll(2) waits as long as it can", poll_waits_long);
 	check_run("time: ISO 8601 with Z is UTC", iso_in_utc);
 	check_run("time: ISO 8601 with an offset", iso_with_offset);
 	check_run("time: ISO 8601 without a zone is local", iso_is_local);
