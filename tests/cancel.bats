@@ -437,6 +437,19 @@ idq: cancel: unknown: no such job in $queue"
 	[ ! -e again ]
 }
 
+@test "cancel: --kill ends the command of a run alone" {
+	spawn idq run -q default -k a -- \
+	    sh -c 'sleep 60 & echo $! >child; echo >started; wait'
+	wait_for '[ -s started ]'
+	idq cancel --kill a
+	status=0
+	wait "$spawned_pid" || status=$?
+	[[ $(ps -o stat= -p "$(cat child)") == S* ]]
+	kill "$(cat child)"
+	is "$status" 143
+	is "$(state_of a)" cancelled
+}
+
 @test "cancel: --kill ends the command of a run that can watch nothing" {
 	need cc
 	cc -shared -fPIC -x c -o nowatch.so - <<-'END'

@@ -459,6 +459,17 @@ waits() {
 	is "$(field signal "$(trail a | tail -n 1)")" 15
 }
 
+@test "run: a timeout ends the command alone" {
+	idq config -q run timeout 1s
+	run -143 --separate-stderr timeout 20 idq run -k a -- \
+	    sh -c 'sleep 60 >&- 2>&- 3>&- & echo $! >child; wait'
+	expect 143 ''
+	[[ $(ps -o stat= -p "$(cat child)") == S* ]]
+	kill "$(cat child)"
+	[[ $(trail a | tail -n 1) == *' failed 1 reason=timeout to=failed '* ]]
+	is "$(state_of a run)" failed
+}
+
 @test "run: a timeout of a month is one" {
 	need strace
 	idq config -q run timeout 30d
