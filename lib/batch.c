@@ -14,6 +14,7 @@
 
 #define NO_ANSWER	(-1)
 #define STATUS(n)	((n) << 8)	/* as wait(2) has it */
+#define ANSWER_SIZE	32		/* holds any answer */
 
 void
 idq_batch_free(struct batch *b)
@@ -131,23 +132,31 @@ take(struct batch *b, const char *line, size_t *at)
 	return false;
 }
 
+/* The next line of F, or how a longer one begins.  A NUL ends no line. */
+static bool
+next_line(FILE *f, char line[ANSWER_SIZE])
+{
+	size_t n = 0;
+	int ch = 0;
+
+	while (ch != '\n' && (ch = getc(f)) != EOF)
+		if (n < ANSWER_SIZE - 1)
+			line[n++] = (char)ch;
+	line[n] = '\0';
+	return n > 0;
+}
+
 /* How many lines of F are no answers. */
 static unsigned int
 read_answers(struct batch *b, FILE *f)
 {
 	unsigned int odd = 0;
-	char line[32];
+	char line[ANSWER_SIZE];
 	size_t at = 0;
-	int ch;
 
-	while (fgets(line, sizeof(line), f) != NULL) {
-		if (take(b, line, &at))
-			continue;
-		odd++;
-		ch = strchr(line, '\n') != NULL ? '\n' : 0;
-		while (ch != '\n' && ch != EOF)
-			ch = getc(f);
-	}
+	while (next_line(f, line))
+		if (!take(b, line, &at))
+			odd++;
 	return odd;
 }
 

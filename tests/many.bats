@@ -142,6 +142,18 @@ add_n() {
 	is "$(field reason "$(last 2)")" no-answer
 }
 
+@test "many: a line with a NUL is no answer, and hides none behind it" {
+	need jq
+	add_n 4
+	run -0 --separate-stderr idq work --once --batch 9 -- sh -c '
+		set -- $(jq -r .id)
+		printf "x\0y\n%s\t0\n\0\n%s\t0\n" "$1" "$2"
+		printf "%s\t0\0\n%s\t0\n\0" "$3" "$4"'
+	is "$stderr" "idq: work: $queue: 4 lines of a command's output are no answers"
+	is "$(state_of 1) $(state_of 2) $(state_of 4)" 'done done done'
+	is "$(field reason "$(last 3)")" no-answer
+}
+
 @test "many: an answer without its newline is none" {
 	need jq
 	add_n 1
