@@ -46,11 +46,13 @@ idq_served_lock(struct served *s, bool alone)
 		/* run/ may be emptied at any time. */
 		j.dev = st.st_dev;
 		j.ino = st.st_ino;
-		if (idq_job_is(q, &j, SINGLE) == 1) {
+		if ((r = idq_job_is(q, &j, SINGLE)) == 1) {
 			s->single = j.fd;
 			return 1;
 		}
 		close(j.fd);
+		if (r == -1)
+			return -1;
 	}
 }
 

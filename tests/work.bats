@@ -1116,6 +1116,33 @@ deployed() {
 	is "$(state_of a) $(state_of b)" 'cur done'
 }
 
+@test "work: a lock that cannot be looked at is not looked at for ever" {
+	need cc
+	cc -D_GNU_SOURCE -shared -fPIC -x c -o blind.so - <<-'END'
+		#include <sys/stat.h>
+		#include <sys/syscall.h>
+		#include <errno.h>
+		#include <string.h>
+		#include <unistd.h>
+		int fstatat(int dir, const char *path, struct stat *st, int flags)
+		{
+			if (strcmp(path, "run/single") != 0)
+				return (int)syscall(SYS_newfstatat, dir, path,
+				    st, flags);
+			errno = EMFILE;
+			return -1;
+		}
+	END
+	export LD_PRELOAD=$PWD/blind.so
+	idq add -k a
+	run -75 --separate-stderr timeout -k 1 10 idq work --single -- touch ran
+	expect 75 '' "idq: work: $queue/run/single: Too many open files"
+	[ ! -e ran ]
+	run -0 --separate-stderr timeout -k 1 10 idq work --drain -- touch ran
+	expect 0 ''
+	[ -e ran ]
+}
+
 @test "work: two workers with -j 4 never run one job at once" {
 	local first
 
