@@ -49,6 +49,31 @@ idq_batch_add(struct batch *b, struct child *c)
 	return 0;
 }
 
+static size_t
+find_late(const struct batch *b)
+{
+	int64_t now = idq_now();
+	size_t i = 0;
+
+	while (i < b->n && !idq_is_expired(&b->of[i]->job, now))
+		i++;
+	return i;
+}
+
+struct child *
+idq_batch_late(struct batch *b)
+{
+	size_t i = find_late(b);
+	struct child *c;
+
+	if (i == b->n)
+		return NULL;
+	c = b->of[i];
+	b->n--;
+	memmove(b->of + i, b->of + i + 1, (b->n - i) * sizeof(*b->of));
+	return c;
+}
+
 /* A job that cannot be put fails as if its command could not be executed. */
 static int
 put_all(struct idq *q, struct batch *b, const struct idq_work *opt, int fd)
@@ -64,9 +89,11 @@ put_all(struct idq *q, struct batch *b, const struct idq_work *opt, int fd)
 	}
 	for (size_t i = 0; i < b->n; i++) {
 		struct child *c = b->of[i];
-		const char *why = opt->put(opt->arg, q, &c->job.pub, f);
+		const char *why;
 
-		if (why == NULL)
+		/* What could not be put before is not tried again. */
+		if (c->status != NO_ANSWER ||
+		    (why = opt->put(opt->arg, q, &c->job.pub, f)) == NULL)
 			continue;
 		idq_notice(q, "%s: %s", c->job.pub.key, why);
 		c->status = STATUS(126);
@@ -96,11 +123,16 @@ idq_batch_start(struct idq *q, struct child *c, struct batch *b,
 	    fcntl(fds[1], F_SETFL, O_APPEND) == -1) {
 		idq_errno(q, "%s/tmp", q->path);
 		q->code = EX_TEMPFAIL;
-	} else
-		r = idq_child_start_many(q, c, &all, fds);
+	} else if (find_late(b) < b->n)
+		r = 0;			/* many payloads take their time */
+	else if (idq_child_start_many(q, c, &all, fds) == 0)
+		r = 1;
 	if (fds[0] != -1)
 		close(fds[0]);
-	b->answers = fds[1];
+	if (r == 1)
+		b->answers = fds[1];
+	else if (fds[1] != -1)
+		close(fds[1]);
 	return r;
 }
 

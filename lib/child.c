@@ -295,9 +295,8 @@ spawn_code(int err)
 	}
 }
 
-/* It was claimed, and not started: that used no attempt. */
-static int
-expire(struct idq *q, struct job *j)
+int
+idq_child_expire(struct idq *q, struct job *j)
 {
 	j->pub.attempts--;
 	return idq_expire(q, j, j->pub.path) == -1 ? -1 : 0;
@@ -375,7 +374,7 @@ idq_child_start(struct idq *q, struct child *c, const struct start *s)
 	c->said[0] = '\0';
 	r = begin_own(q, c, s);
 	if (r == 0)
-		return expire(q, &c->job);
+		return idq_child_expire(q, &c->job);
 	if (r == -1)
 		return -1;
 	strlcpy(c->hash, p->hash, sizeof(c->hash));

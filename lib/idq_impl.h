@@ -863,6 +863,8 @@ int	 idq_child_start(struct idq *, struct child *, const struct start *);
 /* The same for many jobs, by name in S, with their FDS: 0, or -1 as above. */
 int	 idq_child_start_many(struct idq *, struct child *,
 	    const struct start *, const int fds[3]);
+/* It was claimed, and is too late to start: that used no attempt. */
+int	 idq_child_expire(struct idq *, struct job *);
 /* A file without a name: in memory if LENGTH is small; -1 with errno. */
 int	 idq_nameless(struct idq *, int64_t length);
 /* End it: SIGTERM now, SIGKILL after the grace time. */
@@ -889,7 +891,9 @@ struct batch {
 #define BATCH_INIT	{ .answers = -1 }
 void	 idq_batch_free(struct batch *);
 int	 idq_batch_add(struct batch *, struct child *);	/* -1 with errno */
-/* Start the command as C: 0, or -1 as idq_child_start(). */
+/* A job whose deadline has come, out of the batch, or NULL. */
+struct child *idq_batch_late(struct batch *);
+/* Start the command as C: 1; 0 a job is late; or -1 as idq_child_start(). */
 int	 idq_batch_start(struct idq *, struct child *, struct batch *,
 	    const struct idq_work *, const struct start *);
 /* OF has ended: sets status and why of each job's. */

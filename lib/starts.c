@@ -172,12 +172,47 @@ gather(struct worker *w, struct slot *first, struct batch *b)
 	return 0;
 }
 
+/* What has expired since it was claimed is not run: 0, -1. */
+static int
+drop_late(struct worker *w, struct batch *b)
+{
+	struct child *c;
+	struct slot *s;
+
+	while ((c = idq_batch_late(b)) != NULL) {
+		s = (struct slot *)(void *)c;
+		if (idq_child_expire(s->from->q, &c->job) == -1) {
+			/* To be given back with the others. */
+			b->of[b->n++] = c;
+			return -1;
+		}
+		idq_worker_report(w, s->from->q, &c->job);
+		idq_job_unlock(&c->job);
+		idq_job_close(&c->job);
+		s->state = FREE;
+	}
+	return 0;
+}
+
+/* The command in S for those of B that are in time: 1, 0 none is, -1. */
+static int
+start_many(struct worker *w, struct slot *s, struct batch *b, struct idq *q)
+{
+	const struct start how = { .argv = w->opt->argv, .mask = w->old_mask,
+	    .umask = w->opt->umask };
+	int r;
+
+	do
+		r = drop_late(w, b);
+	while (r == 0 && b->n > 0 &&
+	    (r = idq_batch_start(q, &s->child, b, w->opt, &how)) == 0);
+	return r;
+}
+
 /* Start a command for the job in FIRST and others, in a slot of its own. */
 static void
 start_batch(struct worker *w, struct slot *first)
 {
-	const struct start how = { .argv = w->opt->argv, .mask = w->old_mask,
-	    .umask = w->opt->umask };
 	struct served *from = first->from;
 	struct idq *q = from->q;
 	struct batch b = BATCH_INIT;
@@ -195,7 +230,7 @@ start_batch(struct worker *w, struct slot *first)
 		idq_errno(q, "%s", q->path);
 		q->code = EX_TEMPFAIL;
 	} else if (!w->stopping &&
-	    (r = idq_batch_start(q, &s->child, &b, w->opt, &how)) == 0) {
+	    (r = start_many(w, s, &b, q)) == 1) {
 		s->from = from;
 		s->batch = b;
 		set_running(w, s);

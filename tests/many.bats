@@ -266,6 +266,95 @@ IDQ_SPOOL=${queue%/*}"
 	is "$(field exit "$(last long)")" 126
 }
 
+# late CALL [fsync]: a library by which an hour passes when that is called, for
+# the second time if it is renameat; and fsync fails from then on.
+late() {
+	need cc
+	cc -D_GNU_SOURCE "${@/#/-DON_}" -shared -fPIC -x c -o late.so - <<-'END'
+		#include <sys/syscall.h>
+		#include <errno.h>
+		#include <stdio.h>
+		#include <string.h>
+		#include <time.h>
+		#include <unistd.h>
+		static int calls;
+		int clock_gettime(clockid_t id, struct timespec *ts)
+		{
+			int r = (int)syscall(SYS_clock_gettime, id, ts);
+			if (id == CLOCK_REALTIME && calls > 1)
+				ts->tv_sec += 3600;
+			return r;
+		}
+		#ifdef ON_renameat
+		int renameat(int a, const char *x, int b, const char *y)
+		{
+			calls += strncmp(y, "cur/", 4) == 0;
+			return (int)syscall(SYS_renameat2, a, x, b, y, 0);
+		}
+		#else
+		int memfd_create(const char *name, unsigned int flags)
+		{
+			calls = 2;
+			return (int)syscall(SYS_memfd_create, name, flags);
+		}
+		#endif
+		#ifdef ON_fsync
+		int fsync(int fd)
+		{
+			if (calls < 2)
+				return (int)syscall(SYS_fsync, fd);
+			errno = EIO;
+			return -1;
+		}
+		#endif
+	END
+}
+
+@test "many: a deadline that passes before the command is executed is in time" {
+	need jq
+	for call in renameat memfd_create; do
+		late "$call"
+		idq add -k "$call.1" --ttl 1m
+		idq add -k "$call.2"
+		LD_PRELOAD=$PWD/late.so run -0 --separate-stderr \
+		    idq work --once --batch 2 -v -- sh -c "$(answer 0)"
+		expect 0 "expired	$(hash_of "$call.1")	0	$call.1
+done	$(hash_of "$call.2")	1	$call.2"
+		is "$(jq -r .key lines)" "$call.2"
+		is "$(state_of "$call.1")" expired
+		is "$(events "$call.1")" 'claimed 1 expired 1 '
+	done
+}
+
+@test "many: for jobs that are all too late no command is executed" {
+	need jq
+	late renameat
+	idq add -k 1 --ttl 1m
+	idq add -k 2 --ttl 1m
+	idq add -k 3
+	LD_PRELOAD=$PWD/late.so run -0 --separate-stderr \
+	    timeout -k 1 10 idq work --drain --batch 2 -- \
+	    sh -c "echo >>ran; $(answer 0)"
+	expect 0 ''
+	is "$(state_of 1) $(state_of 2) $(state_of 3)" 'expired expired done'
+	is "$(wc -l <ran)" 1
+	is "$(jq -r .key lines)" 3
+}
+
+@test "many: if it cannot be written that one is too late, all are given back" {
+	late renameat fsync
+	idq add -k 1 --ttl 1m
+	idq add -k 2
+	LD_PRELOAD=$PWD/late.so run -74 --separate-stderr \
+	    timeout -k 1 10 idq work --drain --batch 2 -- touch ran
+	[[ $stderr == "idq: work: $queue/cur/$(hash_of 1)".*': sync: '* ]]
+	[ ! -e ran ]
+	for key in 1 2; do
+		is "$(state_of $key)" new
+		is "$(idq show --field attempts $key)" 0
+	done
+}
+
 @test "many: a command that cannot be executed uses no attempt" {
 	add_n 2
 	run -127 --separate-stderr idq work --drain --batch 9 -- ./missing
