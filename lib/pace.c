@@ -44,6 +44,32 @@ next_is_out(struct idq *q, struct group *g)
 	return false;
 }
 
+/*
+ * A claim leaves what is damaged, or has lost its key, in new/.  Such a job is
+ * not to hold up those behind it for ever.
+ */
+static void
+check_next(struct idq *q, struct group *g)
+{
+	char path[PATH_SIZE];
+	bool can = false;
+	struct name n;
+	struct job j;
+	int r;
+
+	if (idq_name_parse(PL_NEW, g->next, &n) == -1)
+		return;
+	snprintf(path, sizeof(path), "new/%s", g->next);
+	if ((r = idq_job_open(q, path, &j)) == 1) {
+		r = idq_job_load(q, &j, n.hash);
+		can = r == 0 && j.whole && strcmp(j.pub.id, n.id) == 0 &&
+		    (r = idq_job_owns_key(q, &j)) == 1;
+		idq_job_close(&j);
+	}
+	if (!can && (r != -1 || q->code != EX_TEMPFAIL))
+		g->next[0] = '\0';
+}
+
 /* The group's next look at T, unless one comes before. */
 static int
 set_turn(struct idq *q, struct group *g, int64_t t, int64_t now)
@@ -417,6 +443,7 @@ take_turn(struct turns *t, const char *hash, const char *path, int64_t due)
 		return r;
 	if (g.turn <= due)
 		g.turn = 0;
+	check_next(q, &g);
 	r = advance(q, &g);
 	if (r == 0)
 		r = idq_group_save(q, &g);

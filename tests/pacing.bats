@@ -434,6 +434,36 @@ gaps() {
 	is "$(state_of 3)" 'done'
 }
 
+@test "pacing: a damaged job that is the next does not hold up its group for ever" {
+	need faketime
+	local damage n=0
+
+	# shellcheck disable=SC2016 # for eval
+	for damage in 'truncate -s 20 "$(key_file "$n.1")"' \
+	    'rm "$(key_file "$n.1")"' \
+	    'rm "$name"; mkdir "$name"'; do
+		n=$((n + 1))
+		idq add -k "$n.1" -g "$n"
+		idq add -k "$n.2" -g "$n"
+		name=$(echo "$queue"/new/*."$(hash_of "$n.1")".*)
+		eval "$damage"
+		run -1 idq claim
+		token=$(at +61s idq claim 2>>told)
+		is "$(idq show --field key "$token")" "$n.2"
+		[ -e "$name" ]
+	done
+}
+
+@test "pacing: a turn passes over no next one that can still start" {
+	need faketime
+	idq add -k 1 -g x
+	idq add -k 2 -g x
+	idq pause
+	run -1 at +61s idq claim
+	idq resume
+	is "$(idq show --field key "$(at +62s idq claim)")" 1
+}
+
 @test "pacing: a turn that only the group's file knows is none" {
 	need faketime
 	idq add -k 1 -g x
