@@ -109,6 +109,27 @@ off() {
 	wait_for '[ "$(tail -n 1 ran)" = b ]' 20
 }
 
+@test "remote: what a command for many says of a claim that was taken counts for nothing" {
+	need jq
+	nfs
+	idq add -k a
+	idq add -k b
+	spawn idq work --batch 2 -- sh -c 'cat >lines; touch started
+		while [ ! -e go ]; do sleep 0.02; done
+		jq -r "[.id, 0] | @tsv" lines'
+	wait_for '[ -e started ]'
+	at=$(date -u +%FT%T.%6NZ)
+	printf '%s interrupted 1 to=new next=%s\n%s claimed 2 host=%s\n' \
+	    "$at" "$at" "$at" 'other boot=8f2c41d0 pid=1' >>"$(key_file a)"
+	cp "$(key_file a)" taken
+	touch go
+	wait_for '[ "$(state_of b)" = "done" ] &&
+	    grep -q "a: the claim was lost" spawn.err'
+	is "$(idq log --event lost | wc -l)" 1
+	cmp taken "$(key_file a)"
+	is "$(state_of a)" cur
+}
+
 @test "remote: what was done, and reported as failed, is done" {
 	preload lost <<-'END'
 		#include <errno.h>
