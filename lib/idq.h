@@ -454,8 +454,8 @@ struct idq_group {
 /*
  * The unfinished and the failed jobs by group, in the order of names.  Opens
  * each of them.  Takes at most 8 MiB: the jobs of groups for which there was
- * no room any more, after some 40000, are counted in *left alone.  EACH
- * returns non-zero to stop.
+ * no room any more, after some 50000 with short names, are counted in *left
+ * alone.  EACH returns non-zero to stop.
  */
 int	 idq_groups(struct idq *, int (*each)(void *,
 	    const struct idq_group *), void *, uint64_t *left);
