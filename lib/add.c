@@ -476,7 +476,7 @@ idq_add_run(struct idq *q, const struct idq_add *add, struct job *j)
 	if (idq_new_prepare(q, &a) == -1 || begin(q, &a, LOCK_WAIT) == -1) {
 		r = -1;
 	} else if (a.step == STEP_PUT_OFF) {
-		r = idq_error(q, EX_TEMPFAIL, "another add of it is under way");
+		r = 2;
 	} else if (a.step == STEP_LINKED) {
 		sync_all(q, &a, 1);
 		r = a.step == STEP_LINKED && hand_over(q, &a, j) == 0 ? 1 : -1;

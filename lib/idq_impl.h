@@ -413,7 +413,8 @@ void	 idq_new_free(struct adding *);
 /* add.c */
 /*
  * Add the job of an `idq run': 1 and the job in *j, locked, synced and still
- * in tmp/, and not in the log; 0 if somebody has the key; -1.
+ * in tmp/, and not in the log; 0 if somebody has the key, and 2 if that one is
+ * still adding it; -1.
  */
 int	 idq_add_run(struct idq *, const struct idq_add *, struct job *);
 

@@ -144,7 +144,10 @@ claim(struct run *r)
 	if (idq_is_paused(r->q))
 		return say(r, EX_TEMPFAIL, NULL);
 	for (;;) {
-		if ((ok = idq_add_run(q, r->add, j)) == 0 &&
+		if ((ok = idq_add_run(q, r->add, j)) == 2)
+			return say(r, EX_TEMPFAIL, "another add of it is "
+			    "under way");
+		if (ok == 0 &&
 		    (ok = held(r, j)) == 0)
 			idq_dups_add(q, j->pub.hash, j->pub.id, idq_now(),
 			    &dups);

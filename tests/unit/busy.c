@@ -288,9 +288,9 @@ an_add_of_a_run(void)
 	start();
 	CHECK_INT(idq_add_run(q, &a, &j), 1);
 	/* It lives, and has not claimed it. */
-	CHECK_INT(run_it(&note), -1);
-	CHECK_INT(idq_errcode(q), EX_TEMPFAIL);
-	CHECK_STR(idq_errmsg(q), "another add of it is under way");
+	CHECK_INT(run_it(&note), EX_TEMPFAIL);
+	CHECK_STR(note, "a: another add of it is under way");
+	free(note);
 	CHECK_INT(add("a", NULL, 0), -1);
 	CHECK_INT(idq_errcode(q), EX_TEMPFAIL);
 	/* It has died, and nobody was told of it. */
