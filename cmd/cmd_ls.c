@@ -98,7 +98,7 @@ list(void *arg, struct idq *q)
 	tell_paused(q);
 	if (ls->left == 0 ||
 	    idq_list(q, ls->filter.f.states, each, ls) != -1)
-		return 0;
+		return idq_passed(q);
 	return complain_queue(q, NULL);
 }
 

@@ -87,6 +87,8 @@ purge(struct purge *s, int argc, char **argv)
 	else
 		status = purge_all(s);
 	report(s);
+	if (status == 0)
+		status = idq_passed(s->q);
 	idq_close(s->q);
 	return status;
 }

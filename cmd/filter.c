@@ -197,7 +197,7 @@ each_match(struct idq *q, const struct filter *f,
 	if (status == 0)
 		status = each_found(&d, each, arg);
 	free(d.tokens);
-	return status;
+	return status != 0 ? status : idq_passed(q);
 }
 
 void

@@ -152,12 +152,7 @@ idq_take(struct idq *q, const char *name, struct taking *t, struct job *j)
 		}
 	}
 	/* One bad file is not fatal to the rest of the queue. */
-	if (r == -1 && (q->code == EX_SOFTWARE || q->code == EX_NOPERM ||
-	    (q->code == EX_IOERR && !q->sync_failed))) {
-		idq_notice(q, "%s", q->msg);
-		return 0;
-	}
-	return r;
+	return r == -1 && idq_pass_over(q) ? 0 : r;
 }
 
 int

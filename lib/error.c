@@ -76,6 +76,24 @@ idq_notice(struct idq *q, const char *fmt, ...)
 	q->notice(q->notice_arg, line);
 }
 
+bool
+idq_pass_over(struct idq *q)
+{
+	if (q->code != EX_SOFTWARE && q->code != EX_NOPERM &&
+	    (q->code != EX_IOERR || q->sync_failed))
+		return false;
+	idq_notice(q, "%s", q->msg);
+	if (q->passed == 0 && q->code != EX_SOFTWARE)
+		q->passed = q->code;
+	return true;
+}
+
+int
+idq_passed(const struct idq *q)
+{
+	return q->passed;
+}
+
 const char *
 idq_errmsg(const struct idq *q)
 {

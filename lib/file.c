@@ -239,7 +239,21 @@ struct walk {
 	int		(*each)(void *, const char *, const struct dirent *,
 			    const struct name *);
 	void		*arg;
+	int		 code;		/* of the first folder that failed, */
+	char		 msg[1024];	/* and its words */
 };
+
+/* It does not keep the others from being walked. */
+static int
+folder_failed(struct walk *w, const char *folder)
+{
+	idq_errno(w->q, "%s/%s", w->q->path, folder);
+	if (w->code == 0) {
+		w->code = w->q->code;
+		strlcpy(w->msg, w->q->msg, sizeof(w->msg));
+	}
+	return 0;
+}
 
 static int
 walk_folder(struct walk *w, const char *folder)
@@ -257,7 +271,7 @@ walk_folder(struct walk *w, const char *folder)
 			    w->q->path, folder);
 			return 0;
 		}
-		return idq_errno(w->q, "%s/%s", w->q->path, folder);
+		return folder_failed(w, folder);
 	}
 	while (r == 0 && (e = idq_readdir(d)) != NULL) {
 		if (idq_name_parse(w->place, e->d_name, &n) == 0)
@@ -267,7 +281,7 @@ walk_folder(struct walk *w, const char *folder)
 			    "left alone", w->q->path, folder, e->d_name);
 	}
 	if (r == 0 && errno != 0)
-		r = idq_errno(w->q, "%s/%s", w->q->path, folder);
+		r = folder_failed(w, folder);
 	closedir(d);
 	return r;
 }
@@ -351,15 +365,18 @@ int
 idq_walk(struct idq *q, enum place place, int (*each)(void *, const char *,
     const struct dirent *, const struct name *), void *arg)
 {
-	struct walk w = { q, place, each, arg };
+	struct walk w = { .q = q, .place = place, .each = each, .arg = arg };
 	struct folders f = { NULL, 0, 0 };
 	int r;
 
 	if (place == PL_NEW || (place > PL_PACED && place < PL_DONE))
-		return walk_folder(&w, idq_place_dir(place));
-	r = folders_read(&w, &f);
+		r = walk_folder(&w, idq_place_dir(place));
+	else
+		r = folders_read(&w, &f);
 	for (size_t i = 0; r == 0 && i < f.n; i++)
 		r = walk_below(&w, f.names[i]);
 	free(f.names);
+	if (r != -1 && w.code != 0)
+		return idq_error(q, w.code, "%s", w.msg);
 	return r;
 }

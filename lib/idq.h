@@ -148,6 +148,12 @@ int	 idq_init(struct idq **qp, const char *path);
 void	 idq_set_notice(struct idq *, void (*)(void *, const char *), void *);
 const char *idq_errmsg(const struct idq *);
 int	 idq_errcode(const struct idq *);	/* sysexits; 0: no failure */
+/*
+ * The code of the first file or folder that could not be read and was passed
+ * over, by idq_list() or idq_purge(), since the queue was opened; 0: there was
+ * none.  Each was noticed.
+ */
+int	 idq_passed(const struct idq *);
 const char *idq_queue_dir(const struct idq *);	/* absolute path */
 bool	 idq_created(const struct idq *);	/* this open made it */
 /*

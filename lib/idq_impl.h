@@ -94,7 +94,8 @@ struct idq {
 	char	 boot[37];		/* boot_id, "" until asked for */
 	void	(*notice)(void *, const char *);
 	void	*notice_arg;
-	bool	 sync_failed;		/* of a line; never to be repeated */
+	bool	 sync_failed;		/* never to be repeated */
+	int	 passed;		/* see idq_pass_over() */
 	bool	 mending;		/* what has a name already keeps it */
 	uint64_t started;		/* our process, see pid.c; 0: unknown */
 	unsigned int spares;		/* files of ours to be used again */
@@ -155,6 +156,11 @@ int	 idq_error(struct idq *, int, const char *, ...)
 /* The code follows from errno; ": strerror" is appended. */
 int	 idq_errno(struct idq *, const char *, ...)
 	    __attribute__((__format__(printf, 2, 3)));
+/*
+ * Whether the error is about one file or folder, and no reason to stop.  It is
+ * then noticed, and for idq_passed() if it could have been idq's.
+ */
+bool	 idq_pass_over(struct idq *);
 /* A line for a person about what was left alone; not a failure. */
 void	 idq_notice(struct idq *, const char *, ...)
 	    __attribute__((__format__(printf, 2, 3)));
@@ -222,7 +228,8 @@ int	 idq_new_id(char id[ID_SIZE]);			/* -1 with errno */
 /*
  * Call EACH with the folder and every entry of the place: of the place's
  * directory, or of its MINUTE or DAY folders.  What is no name of that place
- * is noticed and passed over.  EACH returns non-zero to stop.
+ * is noticed and passed over.  EACH returns non-zero to stop.  A folder that
+ * cannot be read makes it fail once the others have been walked.
  */
 struct name;
 int	 idq_walk(struct idq *, enum place,

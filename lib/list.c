@@ -19,6 +19,15 @@ struct list {
 	bool		 stopped;
 };
 
+static int
+walk(struct list *l, enum place place, int (*each)(void *, const char *,
+    const struct dirent *, const struct name *), void *arg)
+{
+	int r = idq_walk(l->q, place, each, arg);
+
+	return r == -1 && idq_pass_over(l->q) ? 0 : r;
+}
+
 /* Show the job at PATH if it is still there and in a state that is wanted. */
 static int
 show(struct list *l, const char *path, const char *hash, bool parked)
@@ -28,13 +37,13 @@ show(struct list *l, const char *path, const char *hash, bool parked)
 
 	if (j == NULL)
 		return idq_errno(l->q, "%s", l->q->path);
-	if ((r = idq_job_open(l->q, path, j)) != 1) {
-		if (r == -1)
-			idq_notice(l->q, "%s", l->q->msg);
-		free(j);
-		return 0;
+	if ((r = idq_job_open(l->q, path, j)) == 1)
+		r = idq_job_load(l->q, j, hash) == -1 ? -1 : 1;
+	if (r != 1) {
+		idq_job_free(&j->pub);
+		return r == -1 && !idq_pass_over(l->q) ? -1 : 0;
 	}
-	if (idq_job_load(l->q, j, hash) == -1 || !j->whole)
+	if (!j->whole)
 		idq_notice(l->q, "%s/%s: is not whole; left alone",
 		    l->q->path, path);
 	else if (parked && idq_where(l->q, j) != PL_PACED)
@@ -147,7 +156,7 @@ list_run(struct due *d)
 	if ((d->v = reallocarray(NULL, 2 * d->cap, sizeof(*d->v))) == NULL)
 		return idq_errno(d->list->q, "%s", d->list->q->path);
 	for (d->place = PL_NEW; r == 0 && d->place <= PL_PACED; d->place++)
-		r = idq_walk(d->list->q, d->place, gather, d);
+		r = walk(d->list, d->place, gather, d);
 	trim(d);
 	if (r == 0)
 		r = show_due(d);
@@ -183,11 +192,11 @@ idq_list(struct idq *q, unsigned int states,
 	int r = 0;
 
 	if (states & 1u << IDQ_RUNNING)
-		r = idq_walk(q, PL_CUR, list_entry, &l);
+		r = walk(&l, PL_CUR, list_entry, &l);
 	if (r == 0 && states & due)
 		r = list_due(&l);
 	for (size_t i = 0; r == 0 && i < NITEMS(rest); i++)
 		if (states & 1u << rest[i].state)
-			r = idq_walk(q, rest[i].place, list_entry, &l);
+			r = walk(&l, rest[i].place, list_entry, &l);
 	return r == -1 ? -1 : 0;
 }

@@ -302,9 +302,10 @@ sync_folder(struct idq *q, const char *path)
 
 	strlcpy(dir, path, sizeof(dir));
 	*strrchr(dir, '/') = '\0';
-	if (q->cfg[CFG_SYNC] != SYNC_OFF && idq_sync_dir(q, dir) == -1)
-		return idq_errno(q, "%s/%s: sync", q->path, dir);
-	return 0;
+	if (q->cfg[CFG_SYNC] == SYNC_OFF || idq_sync_dir(q, dir) == 0)
+		return 0;
+	q->sync_failed = true;
+	return idq_errno(q, "%s/%s: sync", q->path, dir);
 }
 
 int

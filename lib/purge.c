@@ -60,13 +60,13 @@ purge_job(struct work *w, struct job *j, const char *path)
 		w->p->held++;
 		return 0;
 	}
+	if (!w->p->dry_run) {
+		if (idq_free_key(w->q, j, path, w->p->older > 0) == -1)
+			return -1;
+		sscanf(j->pub.hash, "%2x", &shard);
+		w->touched[shard] = true;
+	}
 	w->p->jobs++;
-	if (w->p->dry_run)
-		return 0;
-	if (idq_free_key(w->q, j, path, w->p->older > 0) == -1)
-		return -1;
-	sscanf(j->pub.hash, "%2x", &shard);
-	w->touched[shard] = true;
 	return 0;
 }
 
@@ -85,10 +85,8 @@ purge_entry(void *arg, const char *folder, const struct dirent *e,
 		idq_job_unlock(&j);
 		idq_job_close(&j);
 	}
-	if (r == -1 && w->q->code != EX_SOFTWARE)
+	if (r == -1 && !idq_pass_over(w->q))
 		return -1;
-	if (r == -1)
-		idq_notice(w->q, "%s", w->q->msg);
 	if (++w->seen % TICK == 0 && w->p->tick != NULL)
 		return w->p->tick(w->p->arg, w->p->jobs);
 	return 0;
@@ -186,8 +184,11 @@ idq_purge(struct idq *q, struct idq_purge *p)
 	p->jobs = p->logs = p->held = 0;
 	if (believe(&w) == -1)
 		return -1;
-	for (size_t i = 0; r == 0 && i < NITEMS(places); i++)
+	for (size_t i = 0; r == 0 && i < NITEMS(places); i++) {
 		r = idq_walk(q, places[i], purge_entry, &w);
+		if (r == -1 && idq_pass_over(q))
+			r = 0;
+	}
 	/* Stopped by the caller is no failure; what is gone is gone. */
 	if (r != -1)
 		r = 0;

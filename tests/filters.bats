@@ -330,3 +330,17 @@ idq: purge: unknown: no such job in $queue"
 	run -0 --separate-stderr sh -c 'idq log b | tail -n 1 | cut -f2,6'
 	expect 0 'purged	b'
 }
+
+@test "filters: what cannot be read is named, and the rest is acted on" {
+	need_root
+	idq add -k a
+	idq add -k b
+	idq add -k c
+	chown -R 65534:65534 "$IDQ_SPOOL"
+	chmod 000 "$(key_file a)"
+	file=$(cd "$queue" && echo new/*."$(hash_of a)".*)
+	run -77 --separate-stderr as_user 65534 idq hold \
+	    --key-glob '*' --yes
+	expect 77 '' "idq: hold: $queue/$file: Permission denied"
+	is "$(state_of a) $(state_of b) $(state_of c)" 'new hold hold'
+}

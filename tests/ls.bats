@@ -313,3 +313,23 @@ waiting	$(hash_of 'call 42')	2126-01-02T03:04:05.000000Z	0	2	$last	+45	call 42"
 	run -74 --separate-stderr sh -c 'idq ls >/dev/full'
 	[[ $stderr == 'idq: ls: standard output: '* ]]
 }
+
+@test "ls: what cannot be read is named, and the rest is shown" {
+	need_root
+	for key in a b; do
+		idq add -k "$key"
+		idq work --drain -- sh -c 'exit 100' 2>>stderr
+	done
+	idq add -k c
+	idq add -k later --in 1h
+	chown -R 65534:65534 "$IDQ_SPOOL"
+	file=$(cd "$queue" && echo failed/"$(hash_of a)".*)
+	folder=$(cd "$queue" && echo wait/*)
+	chmod 000 "$queue/$file" "$queue/$folder"
+	run -77 --separate-stderr as_user 65534 idq ls
+	is "$(cut -f8 <<<"$output" | sort | xargs)" 'b c'
+	is "$stderr" "idq: ls: $queue/$folder: Permission denied
+idq: ls: $queue/$file: Permission denied"
+	run -0 --separate-stderr as_user 65534 idq ls -s running
+	expect 0 ''
+}

@@ -229,6 +229,68 @@ snapshot() {
 	[ -d "$queue/done/old" ]
 }
 
+@test "purge: what may not be read is named, and the rest goes" {
+	local old
+
+	need_root
+	ended a 100
+	ended b 100
+	ended c 0
+	ended d 0
+	old=done/2026-01-01
+	mkdir -m 700 "$queue/$old"
+	mv "$queue"/done/*/"$(hash_of c).$(id_of c)" "$queue/$old"
+	echo x >"$queue/log/2001-01-01.host"
+	chown -R 65534:65534 "$IDQ_SPOOL"
+	file=$(cd "$queue" && echo failed/"$(hash_of a)".*)
+	chmod 000 "$queue/$file" "$queue/$old"
+	run -77 --separate-stderr as_user 65534 idq purge -v --older 0s
+	expect 77 $'jobs\t2\nlogs\t1' \
+	    "idq: purge: $queue/$file: Permission denied
+idq: purge: $queue/$old: Permission denied"
+	is "$(state_of a) $(state_of b) $(state_of d)" 'failed  '
+	chmod 700 "$queue/$old"
+	is "$(state_of c)" 'done'
+	# By a filter, which counts first, as well; and it is in the log.
+	run -77 --separate-stderr as_user 65534 idq purge --older 0s -s all
+	is "$output" ''
+	is "$(state_of a) $(state_of c)" 'failed '
+	run -0 --separate-stderr as_user 65534 idq log --event purged
+	is "$(cut -f4 <<<"$output")" 'jobs=2 logs=1 held=0
+jobs=1 logs=0 held=0'
+	chmod 600 "$queue/$file"
+	run -0 --separate-stderr as_user 65534 idq purge -v --older 0s
+	expect 0 $'jobs\t1\nlogs\t0'
+}
+
+@test "purge: an I/O error of one file does not keep the others" {
+	need strace
+	export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+	ended a 100
+	ended b 0
+	file=$(cd "$queue" && echo failed/*)
+	run -74 --separate-stderr strace -f -qq -o calls -P "$queue/$file" \
+	    -e inject=pread64:error=EIO idq purge -v --older 0s
+	expect 74 $'jobs\t1\nlogs\t0' \
+	    "idq: purge: $queue/$file: Input/output error"
+	is "$(state_of a) $(state_of b)" 'failed '
+}
+
+@test "purge: a folder whose sync failed is not synced again, and frees no key" {
+	need strace
+	export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+	ended a 0
+	ended b 0
+	day=$(cd "$queue" && echo done/*)
+	run -74 --separate-stderr strace -f -qq -o calls -P "$queue/$day" \
+	    -e inject=fsync:error=EIO:when=1 idq purge -v --older 0s
+	expect 74 $'jobs\t0\nlogs\t0' \
+	    "idq: purge: $queue/$day: sync: Input/output error"
+	is "$(grep -c 'fsync(' calls)" 1
+	is "$(find "$queue/keys" -type f | wc -l)" 2
+	is "$(find "$queue/done" -type f | wc -l)" 1
+}
+
 @test "purge: an expired job goes without the key that was taken anew" {
 	idq add -k a --ttl 1h
 	at +2h idq add -k a
