@@ -215,13 +215,9 @@ check_keys(struct check *c)
 	for (int i = 0; r == 0 && i < 256; i++) {
 		snprintf(folder, sizeof(folder), "keys/%02x", i);
 		if ((d = idq_opendir(c->q, folder)) == NULL) {
-			if (errno != ENOENT)
-				return idq_errno(c->q, "%s/%s", c->q->path,
-				    folder);
-			if (!c->f->dry_run && idq_at_mkdir(c->q, folder) == 0)
-				idq_report(c, true, folder,
-				    "was missing: made");
-			continue;
+			if (errno == ENOENT)
+				continue;
+			return idq_errno(c->q, "%s/%s", c->q->path, folder);
 		}
 		while (r == 0 && (e = idq_readdir(d)) != NULL)
 			r = check_key(c, folder, e);
@@ -244,22 +240,44 @@ check_places(struct check *c)
 	return r;
 }
 
-/* Whether each is one: without them no job can be put where it belongs. */
+/* Whether DIR is one, or there is nothing in its place. */
+static bool
+check_dir(struct check *c, const char *dir)
+{
+	const char *fault;
+	struct stat st;
+
+	if (idq_at_stat(c->q, dir, &st) == -1 && errno == ENOENT) {
+		if (c->f->dry_run)
+			idq_report(c, false, dir, "is missing");
+		else if (idq_at_mkdir(c->q, dir) == 0)
+			idq_report(c, true, dir, "was missing: made");
+		else if (errno != EEXIST)
+			idq_report(c, false, dir, "is missing: %s",
+			    strerror(errno));
+		return true;
+	}
+	if ((fault = idq_dir_fault(c->q, dir)) == NULL)
+		return true;
+	idq_report(c, false, dir, "%s; put that right first", fault);
+	return false;
+}
+
+/*
+ * Else no job could be put where it belongs, or that would be elsewhere.  Of
+ * the folders of keys/ the first that is wrong is enough.
+ */
 static bool
 check_dirs(struct check *c)
 {
+	char folder[PATH_SIZE];
 	bool ok = true;
 
-	for (int p = 0; p <= PL_TURN; p++) {
-		const char *dir = idq_place_dir((enum place)p), *fault;
-
-		if (!c->f->dry_run && idq_at_mkdir(c->q, dir) == 0)
-			idq_report(c, true, dir, "was missing: made");
-		else if ((fault = idq_dir_fault(c->q, dir)) != NULL) {
-			idq_report(c, false, dir, "%s; put that right first",
-			    fault);
-			ok = false;
-		}
+	for (size_t i = 0; idq_dirs[i] != NULL; i++)
+		ok = check_dir(c, idq_dirs[i]) && ok;
+	for (int i = 0; ok && i < 256; i++) {
+		snprintf(folder, sizeof(folder), "keys/%02x", i);
+		ok = check_dir(c, folder);
 	}
 	return ok || c->boot;
 }

@@ -561,6 +561,42 @@ left new/junk"
 	clean
 }
 
+@test "fsck: a file or a link in place of any directory is named, nothing else done" {
+	local dir
+
+	idq add -k a
+	rm "$queue/$(name_of a)"
+	is "$(cd "$queue" && printf '%s\n' */ | wc -l)" 19
+	for dir in $(cd "$queue" && printf '%s\n' */) keys/7f; do
+		dir=${dir%/}
+		mv "$queue/$dir" saved
+		ln -s "$PWD/saved" "$queue/$dir"
+		find saved -printf '%p %i %T@\n' | sort >before
+		leaves "$dir"
+		find saved -printf '%p %i %T@\n' | sort | diff before -
+		rm "$queue/$dir"
+		: >"$queue/$dir"
+		leaves "$dir"
+		rm "$queue/$dir"
+		mv saved "$queue/$dir"
+	done
+	mends "$(key_name a)"
+}
+
+@test "fsck: any directory that is missing is made again, and -n says so" {
+	local dir within
+
+	for dir in $(cd "$queue" && printf '%s\n' */) keys/7f; do
+		dir=${dir%/}
+		within=()
+		[ "$dir" != keys ] ||
+		    mapfile -t within < <(printf 'keys/%02x\n' {0..255})
+		rm -r "${queue:?}/$dir"
+		mends "$dir" "${within[@]}"
+		is "$(stat -c %a "$queue/$dir")" 700
+	done
+}
+
 @test "fsck: a job gets the key that an unfinished purge has left" {
 	need faketime
 	idq add -k a

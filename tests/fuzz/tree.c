@@ -31,6 +31,8 @@ enum {
 
 DIR	*__real_idq_opendir(struct idq *, const char *);
 DIR	*__wrap_idq_opendir(struct idq *, const char *);
+int	 __real_idq_at_stat(struct idq *, const char *, struct stat *);
+int	 __wrap_idq_at_stat(struct idq *, const char *, struct stat *);
 int	 __real_mkdirat(int, const char *, mode_t);
 int	 __wrap_mkdirat(int, const char *, mode_t);
 int	 __real_idq_first_init(struct first *, size_t);
@@ -42,6 +44,8 @@ static struct stat outside, file, folder;
 static bool taken[NITEMS(keys)][NITEMS(ids)];	/* by a job of this tree */
 static char made[OPS][PATH_SIZE];
 static size_t nmade;
+
+static void	 empty(const char *);
 
 static int64_t
 time_of(unsigned int b)
@@ -57,6 +61,21 @@ static void
 hash_of(const char *s, char hash[HASH_SIZE])
 {
 	idq_key_hash(s, strlen(s), hash);
+}
+
+/* Any of the queue's, more often one of those with jobs. */
+static const char *
+top_name(unsigned int what)
+{
+	size_t n = 0;
+
+	if (what < PL_TURN + 1)
+		return idq_place_dir(what);
+	if (what < 64)
+		return what & 1 ? "paused" : "keys/zz";
+	while (idq_dirs[n] != NULL)
+		n++;
+	return idq_dirs[what % n];
 }
 
 /* A name of the place, of which the bits of WHAT choose the parts. */
@@ -100,8 +119,7 @@ right_path(unsigned int where, unsigned int what, char path[PATH_SIZE])
 		    what & 4 ? "host" : "");
 		break;
 	case W_TOP:
-		strlcpy(path, what < PL_TURN + 1 ? idq_place_dir(what) :
-		    what & 1 ? "paused" : "keys/zz", PATH_SIZE);
+		strlcpy(path, top_name(what), PATH_SIZE);
 		break;
 	default:
 		idq_place_path(where, hash, id, t, path);
@@ -260,6 +278,13 @@ put_file(struct bytes *b, const char *path, unsigned int what, int job)
 	strlcpy(made[nmade++], path, sizeof(made[0]));
 }
 
+/* With stamps and the mark of a start-up scan, which the next tree may keep. */
+static bool
+is_kept(const char *path)
+{
+	return strcmp(path, "boot") == 0 || strcmp(path, "run") == 0;
+}
+
 /* What is in the way of PATH goes, if it is an empty folder. */
 static void
 put(struct bytes *b)
@@ -272,6 +297,8 @@ put(struct bytes *b)
 	right_path(where % W_N, what, path);
 	spoil(path, spoiled);
 	idq_mkdir_for(q, path);
+	if (is_kept(path))
+		empty(path);
 	if (is_folder)
 		unlinkat(q->fd, path, AT_REMOVEDIR);
 	switch (kind % 16) {
@@ -322,7 +349,7 @@ is_used(const char *path)
 	if (path[0] != 'k' || path[4] != '/')
 		return true;
 	n = strtoul(path + 5, &end, 16);
-	if (end != path + 7 || n > 255)
+	if (end != path + 7 || *end != '\0' || n > 255)
 		return true;
 	for (size_t i = 0; !known && i < NITEMS(keys); i++) {
 		hash_of(keys[i], hash);
@@ -340,6 +367,14 @@ __wrap_idq_opendir(struct idq *queue, const char *path)
 		return __real_idq_opendir(queue, path);
 	errno = ENOENT;
 	return NULL;
+}
+
+int
+__wrap_idq_at_stat(struct idq *queue, const char *path, struct stat *st)
+{
+	if (is_used(path))
+		return __real_idq_at_stat(queue, path, st);
+	return fstat(queue->fd, st);
 }
 
 int
@@ -439,12 +474,16 @@ empty_keys(void)
 static void
 clean(void)
 {
+	static const char *const kept[] = { "boot", "run" };
 	static const char *const dirs[] = { "tmp", "new", "wait", "paced",
 	    "cur", "hold", "failed", "done", "cancelled", "expired", "dups",
 	    "turn", "groups", "out", "log", "asked" };
 
 	for (size_t i = 0; i < NITEMS(dirs); i++)
 		empty(dirs[i]);
+	for (size_t i = 0; i < NITEMS(kept); i++)
+		if (unlinkat(q->fd, kept[i], 0) == 0)
+			empty(kept[i]);
 	empty_keys();
 	if (faccessat(q->fd, "paused", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		wipe(q->fd, "paused");
