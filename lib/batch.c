@@ -70,7 +70,8 @@ idq_batch_late(struct batch *b)
 		return NULL;
 	c = b->of[i];
 	b->n--;
-	memmove(b->of + i, b->of + i + 1, (b->n - i) * sizeof(*b->of));
+	for (; i < b->n; i++)
+		b->of[i] = b->of[i + 1];
 	return c;
 }
 
@@ -183,7 +184,7 @@ static unsigned int
 read_answers(struct batch *b, FILE *f)
 {
 	unsigned int odd = 0;
-	char line[ANSWER_SIZE];
+	char line[ANSWER_SIZE] = "";
 	size_t at = 0;
 
 	while (next_line(f, line))
