@@ -372,6 +372,7 @@ idq_child_start(struct idq *q, struct child *c, const struct start *s)
 
 	c->keeper.fd = -1;
 	c->said[0] = '\0';
+	q->sync_failed = false;
 	r = begin_own(q, c, s);
 	if (r == 0)
 		return idq_child_expire(q, &c->job);

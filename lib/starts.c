@@ -47,6 +47,11 @@ not_started(struct worker *w, struct slot *s)
 	struct idq *q = s->from->q;
 	int code = q->code;
 
+	if (q->sync_failed) {
+		/* That it has expired, perhaps on disk: nothing may follow. */
+		idq_worker_fail(w, q);
+		return;
+	}
 	if (code == EX_TEMPFAIL) {
 		idq_notice(q, "%s: %s", c->job.pub.key, q->msg);
 		idq_served_rest(s->from);

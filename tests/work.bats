@@ -690,6 +690,19 @@ OTHER=kept"
 	[[ $output == added$'\t'* ]]
 }
 
+@test "work: if the end of a job that is too late cannot be synced nothing follows it" {
+	need strace
+	printf hello | idq add -k a --payload - \
+	    --not-after "@$(($(date +%s) + 2))"
+	ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 run -74 --separate-stderr \
+	    strace -f -qq -o calls -e inject=memfd_create:delay_enter=3000000 \
+	    -e inject=fsync:error=EIO idq work --drain -- touch ran
+	[[ $stderr == *': sync: Input/output error' ]]
+	[ ! -e ran ]
+	is "$(trail a | cut -d' ' -f2 | paste -sd' ')" 'claimed expired'
+	is "$(grep -c 'fsync(' calls)" 1
+}
+
 @test "work: with on-crash hold a signal holds the job, in one line" {
 	idq add -k a --on-crash hold
 	run -0 --separate-stderr idq work --drain -- sh -c 'kill -KILL $$'
