@@ -778,9 +778,13 @@ struct pids {
 };
 void	 idq_pid_write(struct idq *, const char *id, const struct pids *);
 void	 idq_pid_remove(struct idq *, const char *id);
+/* Of a job that will not run again, and is locked. */
+void	 idq_pid_drop(struct idq *, const char *id);
 /* Keep what is removed, to be used again, until it is cleared. */
 void	 idq_pid_keep(struct idq *);
 void	 idq_pid_clear(struct idq *);
+/* Whether the process of this host that has kept PATH so is gone. */
+bool	 idq_spare_is_left(struct idq *, const char *path);
 /*
  * Those that are proven to be still the same processes, 0 for the others; -1
  * if nothing can be proven from here.

@@ -325,8 +325,10 @@ idq_free_key(struct idq *q, struct job *j, const char *from, bool sync)
 	if (idq_at_unlink(q, path, 0) == -1 && errno != ENOENT)
 		return idq_errno(q, "%s/%s", q->path, path);
 	idq_asked_path(p->id, path);
-	if (p->claims > 0)
+	if (p->claims > 0) {
 		idq_at_unlink(q, path, 0);
+		idq_pid_drop(q, p->id);
+	}
 	idq_out_remove(q, p);
 	if ((r = idq_job_owns_key(q, j)) != 1)
 		return r;

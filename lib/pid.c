@@ -130,6 +130,15 @@ idq_pid_write(struct idq *q, const char *id, const struct pids *p)
 }
 
 void
+idq_pid_drop(struct idq *q, const char *id)
+{
+	char path[PATH_SIZE];
+
+	pid_path(id, path);
+	idq_at_unlink(q, path, 0);
+}
+
+void
 idq_pid_remove(struct idq *q, const char *id)
 {
 	char path[PATH_SIZE], spare[PATH_SIZE];
@@ -177,26 +186,57 @@ is_from(struct idq *q, const char *path, pid_t pid)
 	    st.st_uid == process.st_uid && !(st.st_mode & S_IWGRP);
 }
 
+/* What one of these files says. */
+struct noted {
+	int		worker;
+	uint64_t	wstart;
+	int		command;
+	uint64_t	cstart;
+	int		leader;
+	char		host[65];
+	char		boot[64];
+};
+
+static int
+read_noted(struct idq *q, const char *path, struct noted *n)
+{
+	char buf[256];
+
+	if (idq_read_small(q, path, buf, sizeof(buf)) == -1 ||
+	    sscanf(buf, "%d %" SCNu64 " %d %" SCNu64 " %d %64s %63s",
+	    &n->worker, &n->wstart, &n->command, &n->cstart, &n->leader,
+	    n->host, n->boot) != 7 || n->worker <= 1 || n->command <= 1)
+		return -1;
+	return strcmp(n->host, q->host) == 0 ? 0 : -1;
+}
+
 int
 idq_pid_read(struct idq *q, const char *id, struct pids *p)
 {
-	char path[PATH_SIZE], buf[256], host[65], boot[64];
-	uint64_t wstart, cstart;
-	int worker, command, leader;
+	char path[PATH_SIZE];
+	struct noted n;
 
 	pid_path(id, path);
-	if (idq_read_small(q, path, buf, sizeof(buf)) == -1 ||
-	    sscanf(buf, "%d %" SCNu64 " %d %" SCNu64 " %d %64s %63s", &worker,
-	    &wstart, &command, &cstart, &leader, host,
-	    boot) != 7 || worker <= 1 || command <= 1 ||
-	    strcmp(host, q->host) != 0 || strcmp(boot, idq_boot(q)) != 0)
+	if (read_noted(q, path, &n) == -1 || strcmp(n.boot, idq_boot(q)) != 0)
 		return -1;
-	p->leader = leader != 0;
-	p->worker = wstart != 0 && start_time(worker) == wstart ? worker : 0;
-	p->command = cstart != 0 && start_time(command) == cstart ? command : 0;
+	p->leader = n.leader != 0;
+	p->worker = n.wstart != 0 && start_time(n.worker) == n.wstart ?
+	    n.worker : 0;
+	p->command = n.cstart != 0 && start_time(n.command) == n.cstart ?
+	    n.command : 0;
 	if (q->careful && p->command != 0 && !is_from(q, path, p->command))
 		return -1;
 	return 0;
+}
+
+bool
+idq_spare_is_left(struct idq *q, const char *path)
+{
+	struct noted n;
+
+	return read_noted(q, path, &n) == 0 &&
+	    (strcmp(n.boot, idq_boot(q)) != 0 ||
+	    start_time(n.worker) != n.wstart);
 }
 
 void

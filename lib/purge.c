@@ -128,6 +128,36 @@ purge_logs(struct work *w)
 	return 0;
 }
 
+/* Made for an instant, by a process that was killed then. */
+static bool
+is_old(struct work *w, const char *path)
+{
+	struct stat st;
+
+	return idq_at_stat(w->q, path, &st) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_mtim.tv_sec * IDQ_SECOND < w->sane - IDQ_DAY;
+}
+
+/* What others may still use stays. */
+static void
+purge_run(struct work *w)
+{
+	char path[PATH_SIZE + 256];
+	struct dirent *e;
+	DIR *d = idq_opendir(w->q, "run");
+
+	while (d != NULL && (e = idq_readdir(d)) != NULL) {
+		snprintf(path, sizeof(path), "run/%s", e->d_name);
+		if ((strncmp(e->d_name, "spare.", 6) == 0 &&
+		    idq_spare_is_left(w->q, path)) ||
+		    (strncmp(e->d_name, "clock.", 6) == 0 &&
+		    is_old(w, path)))
+			idq_at_unlink(w->q, path, 0);
+	}
+	if (d != NULL)
+		closedir(d);
+}
+
 static int
 sync_shards(struct work *w)
 {
@@ -199,6 +229,8 @@ idq_purge(struct idq *q, struct idq_purge *p)
 		return r;
 	if (p->only == NULL && idq_pace_purge(q, w.sane) == -1)
 		idq_notice(q, "%s", q->msg);
+	if (p->only == NULL)
+		purge_run(&w);
 	log_purge(&w);
 	return 0;
 }

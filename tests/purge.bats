@@ -291,6 +291,60 @@ jobs=1 logs=0 held=0'
 	is "$(find "$queue/done" -type f | wc -l)" 1
 }
 
+@test "purge: what a killed worker has kept in run goes, a living one's stays" {
+	local dead living
+
+	idq add -k a
+	spawn idq work -- true
+	dead=$spawned_pid
+	wait_for '[ -e "$queue/run/spare.$dead.0" ]'
+	kill -KILL "$dead"
+	wait "$dead" || :
+	idq add -k b
+	spawn idq work -- true
+	living=$spawned_pid
+	wait_for '[ -e "$queue/run/spare.$living.0" ]'
+	sed "s/ [^ ]* [^ ]* *\$/ elsewhere &/" "$queue/run/spare.$dead.0" \
+	    >"$queue/run/spare.$dead.1"
+	echo junk >"$queue/run/spare.$dead.2"
+	: >"$queue/run/clock.0123456789abcdef"
+	: >"$queue/run/clock.fedcba9876543210"
+	touch -d '25 hours ago' "$queue/run/clock.0123456789abcdef"
+	(cd "$queue/run" && echo *) >before
+	idq purge -n
+	idq purge --older 1h -s 'done'
+	(cd "$queue/run" && echo *) | diff before -
+	run -0 --separate-stderr idq purge
+	expect 0 ''
+	is "$(cd "$queue/run" && echo spare.* clock.*)" \
+	    "spare.$dead.1 spare.$dead.2 spare.$living.0 clock.fedcba9876543210"
+	# Of another boot.
+	sed -i "s/ [^ ]* *\$/ 8f2c41d0/" "$queue/run/spare.$living.0"
+	idq purge
+	[ ! -e "$queue/run/spare.$living.0" ]
+}
+
+@test "purge: a job goes with what its killed worker has noted of it" {
+	local verb
+
+	for verb in 'purge --older 0s' 'forget a' 'add -k a --reuse=failed'; do
+		idq add -k a
+		: >started
+		spawn idq work -- sh -c 'echo $$ >started; exec sleep 60'
+		wait_for '[ -s started ]'
+		wait_for '[ -e "$queue/run/pid.$(id_of a)" ]'
+		kill -KILL "$spawned_pid" "$(cat started)"
+		wait_for 'flock -n "$(key_file a)" true'
+		idq fail --exit 100 "$(idq claim)"
+		is "$(state_of a)" failed
+		[ -e "$queue/run/pid.$(id_of a)" ]
+		# Words of the verb.
+		# shellcheck disable=SC2086
+		idq $verb
+		find "$queue/run" -name 'pid.*' | nothing
+	done
+}
+
 @test "purge: an expired job goes without the key that was taken anew" {
 	idq add -k a --ttl 1h
 	at +2h idq add -k a
