@@ -348,6 +348,9 @@ idq_fsck(struct idq *q, struct idq_fsck *f)
 	idq_set_notice(q, w.notice, w.notice_arg);
 	free(w.named.v);
 	free(w.said.v);
+	if (looks == LOOKS_MAX)
+		return idq_error(q, EX_TEMPFAIL, "%s: look %d still mended "
+		    "something; run it again", q->path, looks);
 	return r;
 }
 

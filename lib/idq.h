@@ -617,7 +617,8 @@ int	 idq_purge_job(struct idq *, const char *ref, int flags,
 /*
  * Compare every job's trail with the directories; mend what can be mended
  * unless DRY_RUN.  Each finding goes to REPORT: `fixed', or `left' for what
- * needs a person, with the path and words.
+ * needs a person, with the path and words.  EX_TEMPFAIL (75): each look mended
+ * something, also the last that it takes.
  */
 struct idq_fsck {
 	bool		 dry_run;

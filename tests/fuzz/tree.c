@@ -615,6 +615,7 @@ check_mended(void)
 	accepted(before, false);
 	if (mend(&first, false, "first") == -1) {
 		REQUIRE(*idq_errmsg(q) != '\0');
+		REQUIRE(strstr(idq_errmsg(q), "still mended") == NULL);
 		return;
 	}
 	accepted(after, true);

@@ -293,6 +293,54 @@ foreign_log(void)
 	end();
 }
 
+static int undone;		/* how often, */
+static int undo_max;		/* and how often it shall be */
+
+static void
+undo(void *arg, bool fixed, const char *path, const char *what)
+{
+	(void)arg;
+	(void)what;
+	CHECK(fixed);
+	CHECK_STR(path, "asked");
+	if (undone < undo_max && unlinkat(q->fd, path, AT_REMOVEDIR) == 0)
+		undone++;
+}
+
+/* What it mends is broken again meanwhile, TIMES times. */
+static int
+fsck_undone(int times, uint64_t *fixed)
+{
+	struct idq_fsck f = { .report = undo };
+	int r;
+
+	start();
+	undone = 0;
+	undo_max = times;
+	CHECK_INT(unlinkat(q->fd, "asked", AT_REMOVEDIR), 0);
+	r = idq_fsck(q, &f);
+	CHECK_INT(undone, times);
+	*fixed = f.fixed;
+	return r;
+}
+
+/* An end is one that was seen. */
+static void
+no_end(void)
+{
+	uint64_t fixed;
+
+	CHECK_INT(fsck_undone(6, &fixed), 0);
+	CHECK_INT(fixed, 7);
+	end();
+	CHECK_INT(fsck_undone(7, &fixed), -1);
+	CHECK_INT(fixed, 8);
+	CHECK_INT(idq_errcode(q), EX_TEMPFAIL);
+	CHECK(strstr(idq_errmsg(q), "run it again") != NULL);
+	CHECK_STR(fsck(false), "");
+	end();
+}
+
 int
 main(void)
 {
@@ -310,5 +358,7 @@ main(void)
 	    add_cut_off);
 	check_run("left: a run that was cut off has not been", run_cut_off);
 	check_run("left: what is no log stays", foreign_log);
+	check_run("left: fsck says that the last look still mended something",
+	    no_end);
 	return check_done();
 }
