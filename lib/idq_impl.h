@@ -528,7 +528,7 @@ int	 idq_dups_count(struct idq *, const char *hash, const char *id,
 enum how {
 	HOW_EXIT,			/* value: exit status */
 	HOW_SIGNAL,			/* value: signal */
-	HOW_TIMEOUT,			/* value: seconds */
+	HOW_TIMEOUT,			/* no value, nor have those below */
 	HOW_NOCOMMAND,
 	HOW_NOANSWER,			/* of a command for many */
 	HOW_UNKNOWN			/* interrupted */
@@ -663,8 +663,8 @@ int	 idq_group_run(struct group *, const char *pair);
 /* pace.c: which job of a group may start, and when. */
 /*
  * Whether J of a group, locked and due at new/NAME, may start: 1 and G is
- * locked, noted as started, and to be ended by idq_pace_leave(); 0 it was
- * parked, or somebody holds the group locked; -1.
+ * locked, noted as started, and to be ended by idq_pace_started(); 0 it
+ * was parked, or somebody holds the group locked; -1.
  */
 int	 idq_pace_enter(struct idq *, struct job *, const char *name,
 	    struct taking *, struct group *);
