@@ -268,14 +268,6 @@ idq_config_get(const struct idq *q, const char *name, char *buf, size_t len)
 	return i == -1 ? NULL : format(i, q->cfg[i], buf, len);
 }
 
-bool
-idq_config_is_set(const struct idq *q, const char *name)
-{
-	int i = find(name);
-
-	return i != -1 && q->cfg_set[i];
-}
-
 int64_t
 idq_config_duration(const struct idq *q, const char *name)
 {

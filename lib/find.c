@@ -25,15 +25,6 @@ idq_state_name(enum idq_state s)
 	return states[s];
 }
 
-int
-idq_state_parse(const char *s)
-{
-	for (int i = 0; i < IDQ_NSTATES; i++)
-		if (strcmp(s, states[i]) == 0)
-			return i;
-	return -1;
-}
-
 /* The one hash of keys/ that begins with PREFIX: 1, 0, -1 if several. */
 static int
 find_prefix(struct idq *q, const char *prefix, char hash[HASH_SIZE])

@@ -171,7 +171,6 @@ const char *const *idq_config_names(void);
 /* The value as text, the default if it was never set; NULL: no such name. */
 const char *idq_config_get(const struct idq *, const char *name,
 	    char *buf, size_t len);
-bool	 idq_config_is_set(const struct idq *, const char *name);
 /* Of a duration: 0 for none, IDQ_FOREVER; -1: not the name of one. */
 int64_t	 idq_config_duration(const struct idq *, const char *name);
 /* EX_USAGE (64): no such name or a bad value.  Durable on return. */
@@ -223,8 +222,6 @@ struct tm *idq_localtime(time_t, struct tm *);
 int	 idq_stamp_parse(const char *s, size_t len, int64_t *t);
 
 const char *idq_state_name(enum idq_state);
-/* -1 if there is no such state. */
-int	 idq_state_parse(const char *s);
 
 /*
  * Adding.

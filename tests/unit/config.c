@@ -104,7 +104,7 @@ defaults(void)
 	start();
 	for (size_t i = 0; i < NITEMS(all); i++) {
 		check_value(q, i, all[i].value);
-		CHECK(!idq_config_is_set(q, all[i].name));
+		CHECK(!q->cfg_set[i]);
 	}
 }
 
@@ -118,10 +118,10 @@ set_and_get(void)
 		if (strcmp(all[i].name, "shared") == 0)
 			continue;
 		CHECK_INT(idq_config_set(q, all[i].name, all[i].other), 0);
-		CHECK(idq_config_is_set(q, all[i].name));
+		CHECK(q->cfg_set[i]);
 		check_value(q, i, all[i].other);
 		h = reopen();
-		CHECK(idq_config_is_set(h, all[i].name));
+		CHECK(h->cfg_set[i]);
 		check_value(h, i, all[i].other);
 		idq_close(h);
 	}
@@ -133,7 +133,7 @@ set_and_get(void)
 	idq_close(h);
 	/* Set to its default it is still set. */
 	CHECK_INT(idq_config_set(q, "keep", "7d"), 0);
-	CHECK(idq_config_is_set(q, "keep"));
+	CHECK(q->cfg_set[CFG_KEEP]);
 	check_value(q, 0, "7d");
 }
 
@@ -239,15 +239,15 @@ static void
 bad_values_change_nothing(void)
 {
 	char before[64], after[64], *text;
+	bool set[CFG_N];
 
 	start();
 	CHECK_INT(idq_config_set(q, "attempts", "3"), 0);
 	for (size_t i = 0; i < NITEMS(bad); i++) {
-		bool set = idq_config_is_set(q, bad[i].name);
-
+		memcpy(set, q->cfg_set, sizeof(set));
 		idq_config_get(q, bad[i].name, before, sizeof(before));
 		CHECK_INT(idq_config_set(q, bad[i].name, bad[i].value), -1);
-		CHECK_INT(idq_config_is_set(q, bad[i].name), set);
+		CHECK(memcmp(set, q->cfg_set, sizeof(set)) == 0);
 		idq_config_get(q, bad[i].name, after, sizeof(after));
 		if (!CHECK_STR(after, before))
 			printf("# %s %s\n", bad[i].name, bad[i].value);
@@ -271,7 +271,6 @@ unknown_names(void)
 		CHECK(strstr(idq_errmsg(q), unknown[i]) != NULL);
 		CHECK(idq_config_get(q, unknown[i], buf, sizeof(buf)) ==
 		    NULL);
-		CHECK(!idq_config_is_set(q, unknown[i]));
 		CHECK_INT(idq_config_duration(q, unknown[i]), -1);
 	}
 	CHECK_INT(faccessat(q->fd, "config", F_OK, 0), -1);
@@ -329,7 +328,7 @@ good_files(void)
 	check_value(h, 0, "1d");
 	check_value(h, 3, "2");
 	check_value(h, 14, "hold");
-	CHECK(!idq_config_is_set(h, "sync"));
+	CHECK(!h->cfg_set[CFG_SYNC]);
 	idq_close(h);
 	start();
 }
