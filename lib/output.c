@@ -86,6 +86,7 @@ idq_out_end(struct idq *q, struct child *c)
 void
 idq_out_remove(struct idq *q, const struct idq_job *p)
 {
+	/* All: a claim by hand has kept none, and removed none. */
 	for (uint32_t n = 0; n < p->claims; n++)
 		remove_claim(q, p, n + 1);
 }

@@ -349,6 +349,19 @@ idq: show: d: no such job in $queue"
 	is "$(kept)" 0
 }
 
+@test "output: it goes with its job, however often that was claimed since" {
+	idq add -k a --attempts 100
+	work 'echo 1; exit 75'
+	# A claim by hand keeps none, and removes none.
+	for _ in {1..11}; do
+		idq release "$(idq claim)"
+	done
+	is "$(kept)" 1
+	idq cancel a
+	idq forget a
+	is "$(kept)" 0
+}
+
 @test "output: fsck removes that of jobs that are gone, and no other" {
 	idq add -k a
 	idq add -k b
