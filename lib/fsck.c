@@ -337,13 +337,16 @@ idq_fsck(struct idq *q, struct idq_fsck *f)
 	f->fixed = 0;
 	idq_set_notice(q, noticed, &w);
 	q->mending = true;
+	q->sync_failed = false;
 	do {
 		fixed = f->fixed;
 		f->checked = f->left = 0;
 		r = look(&w);
 		inodes_sort(&w.said);
 		w.sorted = w.said.n;
-	} while (r == 0 && f->fixed > fixed && ++looks < LOOKS_MAX);
+		/* Another look would sync the same again, and believe it. */
+	} while (r == 0 && !q->sync_failed && f->fixed > fixed &&
+	    ++looks < LOOKS_MAX);
 	q->mending = false;
 	idq_set_notice(q, w.notice, w.notice_arg);
 	free(w.named.v);

@@ -37,8 +37,11 @@ link_key(struct check *c, struct job *j, const char *path)
 	    idq_at_link(c->q, path, key) == -1))
 		return idq_errno(c->q, "%s/%s", c->q->path, key);
 	if (idq_sync_file(c->q, j->fd) == -1 ||
-	    idq_sync_keys(c->q, j->pub.hash) == -1)
+	    idq_sync_keys(c->q, j->pub.hash) == -1) {
+		/* After a boot the next claim looks again. */
+		c->q->sync_failed = !c->boot;
 		return idq_errno(c->q, "%s/%s: sync", c->q->path, key);
+	}
 	idq_report(c, true, path, "its key had no file: linked again");
 	return 1;
 }

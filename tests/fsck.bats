@@ -754,3 +754,21 @@ left new/junk"
 	is "$(state_of a)" new
 	clean
 }
+
+@test "fsck: what could not be synced is not synced once more by another look" {
+	need strace
+	export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+	idq add -k a
+	idq add -k b
+	idq work --drain -- true
+	for key in a b; do
+		mv "$queue/$(name_of $key)" "$queue/new/20260101T000000.000000Z.$(
+		    hash_of $key).$(id_of $key)"
+	done
+	# That b is mended is a reason to look again.
+	run -1 --separate-stderr strace -qq -o calls -P "$queue/$(name_of a)" \
+	    -e inject=fsync:error=EIO idq fsck
+	[[ $output == *"$(hash_of a)"*'sync: Input/output error'* ]]
+	is "$(state_of b)" 'done'
+	is "$(grep -c 'fsync(' calls)" 1
+}
