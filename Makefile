@@ -390,7 +390,7 @@ bench:
 bench-quick:
 	tests/helpers/deps $(BENCH_DEPS)
 	$(MAKE) bench-tools
-	IDQ_BUILD="$$(pwd)/$(B)" tests/bench/run --quick
+	IDQ_BUILD="$$(pwd)/$(B)" tests/bench/run --quick --verbs
 
 # What `idq stats' prints for Prometheus, judged by its promtool.
 check-metrics: deps

@@ -628,8 +628,12 @@ def main():
                 bad += 1
                 b.table.line(name, f"WRONG: {e}", "")
         table = []
-        if args.verbs:
-            table = verbs.measure(b, where)
+        try:
+            if args.verbs:
+                table = verbs.measure(b, where)
+        except (Wrong, OSError, subprocess.SubprocessError) as e:
+            bad += 1
+            b.table.line("verbs", f"WRONG: {e}", "")
         with open(where, "w") as f:
             json.dump({"facts": known, "rows": b.table.rows, "verbs": table,
                        "raw": b.table.raw}, f, indent=1)

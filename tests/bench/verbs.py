@@ -54,6 +54,7 @@ def commands(q, depth):
         "pause": [[], i("pause"), [i("resume")]],
         "resume": [[i("pause")], i("resume"), []],
         "purge": [[], i("purge"), []],
+        "doctor": [[], ["?", *i("doctor")], []],
         "config": [[], i("config", "keep"), []],
         "init": [[], i("init"), []],
         "fsck": [[], i("fsck"), []],
@@ -114,18 +115,19 @@ def measure(b, where):
     complete(commands(q, 0))
     figures = {}
     have = 0
+    runs = min(RUNS, b.runs)
     for depth in depths(b.size):
         say(f"verbs at {depth:,}")
         b.place.fill("verbs", have, depth)
         have = depth
-        for k in range(RUNS):
+        for k in range(runs):
             with open(f"{q}.line{k}", "w") as f:
                 f.write(f"{depth}.line/{k}\tx\n")
         output(IDQ, "run", "-q", "verbs", "-k", f"{depth}.done", "--",
                "/bin/true")
         slow = depth >= 100_000
         figures[depth] = {
-            verb: one(*steps, 3 if slow and verb in SLOW else RUNS)
+            verb: one(*steps, 3 if slow and verb in SLOW else runs)
             for verb, steps in commands(q, depth).items()}
     show(figures)
     plot(figures, where)
