@@ -27,6 +27,8 @@ def commands(q, depth):
         "add, duplicate": [[], i("add", "-k", "k{}", "--", "x"), []],
         "add --batch of 1": [[], [f"<{q}.line{{}}", *i("add", "--batch")],
                              []],
+        # Before there are jobs that run, which come first.
+        "ls -n 20": [[], i("ls", "-n", "20"), []],
         "claim": [[], taken, [i("ack", "{out}")]],
         "ack": [[taken], i("ack", "{out}"), []],
         "fail": [[taken], i("fail", "{out}"), []],
@@ -35,7 +37,6 @@ def commands(q, depth):
         "work --once": [[], i("work", "--once", "--", "/bin/true"), []],
         "run": [[], i("run", "-k", f"{depth}.run/{{}}", "--", "/bin/true"),
                 []],
-        "ls -n 20": [[], i("ls", "-n", "20"), []],
         "ls": [[], i("ls"), []],
         "show": [[], i("show", "k{}"), []],
         "cat": [[], i("cat", "k{}"), []],
