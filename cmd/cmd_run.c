@@ -54,7 +54,7 @@ cmd_run(int argc, char **argv)
 	key_of_options(&k, key);
 	add.key = key;
 	add.keylen = strlen(key);
-	/* Nobody reads what we say: that must not keep us from writing the end. */
+	/* That nobody reads what we say must not keep us from the end. */
 	signal(SIGPIPE, SIG_IGN);
 	return run(&add, argv);
 }

@@ -670,8 +670,8 @@ struct idq_work {
  * Run commands for the jobs of N queues, those of the first as long as it has
  * any, until told to stop (SIGTERM, SIGINT, SIGHUP) or, when draining, until
  * nothing that is due can be started.  0, also if there is another worker and
- * SINGLE.  -1, and the error in the first handle: code 127 or 126 if ARGV cannot
- * be executed, EX_TEMPFAIL (75) if the gate was closed.  The first three
+ * SINGLE.  -1, and the error in the first handle: code 127 or 126 if ARGV
+ * cannot be executed, EX_TEMPFAIL (75) if the gate was closed.  The first three
  * descriptors are open, and nobody else waits for our children.
  */
 int	 idq_work(struct idq *const *, size_t n, const struct idq_work *);

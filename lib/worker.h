@@ -39,7 +39,7 @@ struct worker {
 	int		 sigfd;
 	bool		 stopping;
 	bool		 signalled;	/* which is one reason to */
-	bool		 ended;		/* a command has, and is to be waited for */
+	bool		 ended;		/* a command has, as SIGCHLD said */
 	bool		 started_one;
 	bool		 stuck;		/* the end of a job cannot be written */
 	bool		 told;		/* and somebody knows */

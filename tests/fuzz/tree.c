@@ -75,7 +75,7 @@ top_name(unsigned int what)
 		return what & 1 ? "paused" : "keys/zz";
 	while (idq_dirs[n] != NULL)
 		n++;
-	return idq_dirs[what % n];
+	return n > 0 ? idq_dirs[what % n] : "new";
 }
 
 /* A name of the place, of which the bits of WHAT choose the parts. */
