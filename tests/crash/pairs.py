@@ -324,7 +324,7 @@ def _(box):
     return Pair(WORK, argv("pause"), truth, ["a", "b"])
 
 
-@pair("run and run", short=True)
+@pair("run and run")
 def _(_box):
     def truth(box, x, y):
         for r in x, y:
