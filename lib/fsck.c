@@ -244,23 +244,21 @@ check_places(struct check *c)
 static bool
 check_dir(struct check *c, const char *dir)
 {
-	const char *fault;
-	struct stat st;
+	const char *fault = idq_dir_fault(c->q, dir);
 
-	if (idq_at_stat(c->q, dir, &st) == -1 && errno == ENOENT) {
-		if (c->f->dry_run)
-			idq_report(c, false, dir, "is missing");
-		else if (idq_at_mkdir(c->q, dir) == 0)
-			idq_report(c, true, dir, "was missing: made");
-		else if (errno != EEXIST)
-			idq_report(c, false, dir, "is missing: %s",
-			    strerror(errno));
-		return true;
+	if (fault != NULL) {
+		idq_report(c, false, dir, "%s; put that right first", fault);
+		return false;
 	}
-	if ((fault = idq_dir_fault(c->q, dir)) == NULL)
+	if (errno != ENOENT)
 		return true;
-	idq_report(c, false, dir, "%s; put that right first", fault);
-	return false;
+	if (c->f->dry_run)
+		idq_report(c, false, dir, "is missing");
+	else if (idq_at_mkdir(c->q, dir) == 0)
+		idq_report(c, true, dir, "was missing: made");
+	else if (errno != EEXIST)
+		idq_report(c, false, dir, "is missing: %s", strerror(errno));
+	return true;
 }
 
 /*

@@ -167,7 +167,10 @@ void	 idq_notice(struct idq *, const char *, ...)
 
 /* queue.c */
 extern const char *const idq_dirs[];	/* of a queue; NULL at the end */
-/* What is wrong with a directory of the queue; NULL: nothing. */
+/*
+ * What is wrong with a directory of the queue; NULL: nothing, or errno tells,
+ * which is ENOENT where there is none.
+ */
 const char *idq_dir_fault(struct idq *, const char *name);
 const char *idq_boot(struct idq *);	/* boot_id of this host, or "?" */
 

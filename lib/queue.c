@@ -378,6 +378,7 @@ idq_dir_fault(struct idq *q, const char *name)
 {
 	struct stat top, st;
 
+	errno = 0;
 	if (fstat(q->fd, &top) == -1 || idq_at_stat(q, name, &st) == -1)
 		return NULL;
 	if (!S_ISDIR(st.st_mode))

@@ -147,8 +147,7 @@ claim(struct run *r)
 		if ((ok = idq_add_run(q, r->add, j)) == 2)
 			return say(r, EX_TEMPFAIL, "another add of it is "
 			    "under way");
-		if (ok == 0 &&
-		    (ok = held(r, j)) == 0)
+		if (ok == 0 && (ok = held(r, j)) == 0)
 			idq_dups_add(q, j->pub.hash, j->pub.id, idq_now(),
 			    &dups);
 		if (ok == 1)

@@ -183,20 +183,26 @@ drop_late(struct worker *w, struct batch *b)
 {
 	struct child *c;
 	struct slot *s;
+	struct idq *q;
+	int r = 0;
 
-	while ((c = idq_batch_late(b)) != NULL) {
+	while (r == 0 && (c = idq_batch_late(b)) != NULL) {
 		s = (struct slot *)(void *)c;
-		if (idq_child_expire(s->from->q, &c->job) == -1) {
+		q = s->from->q;
+		q->sync_failed = false;
+		if ((r = idq_child_expire(q, &c->job)) == 0)
+			idq_worker_report(w, q, &c->job);
+		else if (!q->sync_failed) {
 			/* To be given back with the others. */
 			b->of[b->n++] = c;
-			return -1;
+			break;
 		}
-		idq_worker_report(w, s->from->q, &c->job);
+		/* If that could not be synced nothing may follow it. */
 		idq_job_unlock(&c->job);
 		idq_job_close(&c->job);
 		s->state = FREE;
 	}
-	return 0;
+	return r;
 }
 
 /* The command in S for those of B that are in time: 1, 0 none is, -1. */

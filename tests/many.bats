@@ -341,7 +341,7 @@ done	$(hash_of "$call.2")	1	$call.2"
 	is "$(jq -r .key lines)" 3
 }
 
-@test "many: if it cannot be written that one is too late, all are given back" {
+@test "many: if it cannot be synced that one is too late nothing follows it" {
 	late renameat fsync
 	idq add -k 1 --ttl 1m
 	idq add -k 2
@@ -349,10 +349,10 @@ done	$(hash_of "$call.2")	1	$call.2"
 	    timeout -k 1 10 idq work --drain --batch 2 -- touch ran
 	[[ $stderr == "idq: work: $queue/cur/$(hash_of 1)".*': sync: '* ]]
 	[ ! -e ran ]
-	for key in 1 2; do
-		is "$(state_of $key)" new
-		is "$(idq show --field attempts $key)" 0
-	done
+	is "$(state_of 1) $(state_of 2)" 'cur new'
+	is "$(events 1)" 'claimed 1 expired 1 '
+	# The others are given back.
+	is "$(idq show --field attempts 2)" 0
 }
 
 @test "many: a command that cannot be executed uses no attempt" {

@@ -673,33 +673,34 @@ OTHER=kept"
 	[[ $stderr == 'idq: work: default: a: failed after 1 attempt ('*')' ]]
 }
 
-@test "work: a deadline that passes while the payload is copied is in time" {
+# too_late STATUS [OPTION...]: a worker exits so, the deadline of its job a
+# having passed while the payload was copied; the options are for strace.
+too_late() {
 	need strace
 	printf hello | idq add -k a --payload - \
 	    --not-after "@$(($(date +%s) + 2))"
 	# The leak checker is no friend of strace.
-	ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 run -0 --separate-stderr \
-	    strace -f -qq -o calls -e inject=memfd_create:delay_enter=3000000 \
+	ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 \
+	    run "-$1" --separate-stderr strace -f -qq -o calls \
+	    -e inject=memfd_create:delay_enter=3000000 "${@:2}" \
 	    idq work --drain -v -- touch ran
-	[[ $output == expired$'\t'* ]]
 	[ ! -e ran ]
-	is "$(state_of a)" expired
 	is "$(trail a | cut -d' ' -f2 | paste -sd' ')" 'claimed expired'
+}
+
+@test "work: a deadline that passes while the payload is copied is in time" {
+	too_late 0
+	[[ $output == expired$'\t'* ]]
+	is "$(state_of a)" expired
 	# Its key is free again.
 	run -0 --separate-stderr idq add -v -k a
 	[[ $output == added$'\t'* ]]
 }
 
 @test "work: if the end of a job that is too late cannot be synced nothing follows it" {
-	need strace
-	printf hello | idq add -k a --payload - \
-	    --not-after "@$(($(date +%s) + 2))"
-	ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 run -74 --separate-stderr \
-	    strace -f -qq -o calls -e inject=memfd_create:delay_enter=3000000 \
-	    -e inject=fsync:error=EIO idq work --drain -- touch ran
+	too_late 74 -e inject=fsync:error=EIO
 	[[ $stderr == *': sync: Input/output error' ]]
-	[ ! -e ran ]
-	is "$(trail a | cut -d' ' -f2 | paste -sd' ')" 'claimed expired'
+	is "$(state_of a)" cur
 	is "$(grep -c 'fsync(' calls)" 1
 }
 
@@ -887,10 +888,16 @@ done	$(hash_of good)	1	good" \
 # The end of a worker.
 #
 
-@test "work: a follower with nothing to do ends on SIGTERM and on SIGINT" {
+@test "work: a follower with nothing to do ends on SIGTERM, SIGHUP and SIGINT" {
 	idq add -k first
 	follower
 	kill -TERM "$worker"
+	reap "$worker" 0
+	spawn env --default-signal=HUP "$IDQ" work -- true
+	worker=$spawned_pid
+	idq add -k between
+	wait_for '[ "$(state_of between)" = "done" ]'
+	kill -HUP "$worker"
 	reap "$worker" 0
 	spawn env --default-signal=INT "$IDQ" work -- \
 	    sh -c 'echo "$IDQ_KEY" >>ran'
@@ -996,6 +1003,24 @@ deployed() {
 	reap "$worker" 74
 	grep -q 'cmd: No such file or directory$' spawn.err
 	grep -q "cur/$name: sync: Input/output error\$" spawn.err
+}
+
+@test "work: a failed sync is 74 also where another queue's gate is closed" {
+	need strace
+	export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+	idq init -q gated
+	idq config -q gated gate-age 1h
+	idq add -q gated -k old --at @1000000000
+	name=$(idq add -k a -v | cut -f2).$(idq show --field id a)
+	spawn strace -f -qq -o calls -P "$queue/cur/$name" \
+	    -e inject=fsync:error=EIO \
+	    idq work -q default -q gated -j 2 -- sh -c "$blocker"
+	worker=$spawned_pid
+	wait_for '[ -s started ] && grep -q gate-age spawn.err'
+	: >gate
+	reap "$worker" 74
+	grep -q "cur/$name: sync: Input/output error\$" spawn.err
+	is "$(state_of old gated)" new
 }
 
 @test "work: a command that ignores SIGTERM is killed in the end" {
