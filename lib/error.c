@@ -76,6 +76,13 @@ idq_notice(struct idq *q, const char *fmt, ...)
 	q->notice(q->notice_arg, line);
 }
 
+int
+idq_may_sync(struct idq *q)
+{
+	return q->sync_failed ? idq_error(q, EX_IOERR, "left alone: a sync "
+	    "failed before") : 0;
+}
+
 bool
 idq_pass_over(struct idq *q)
 {

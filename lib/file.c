@@ -203,7 +203,10 @@ idq_sync_keys(struct idq *q, const char *hash)
 int
 idq_sync_freed(struct idq *q, const char *hash)
 {
-	return q->cfg[CFG_SYNC] == SYNC_OFF ? 0 : sync_shard(q, hash);
+	if (q->cfg[CFG_SYNC] == SYNC_OFF || sync_shard(q, hash) == 0)
+		return 0;
+	q->sync_failed = true;
+	return idq_errno(q, "%s/keys/%.2s: sync", q->path, hash);
 }
 
 DIR *

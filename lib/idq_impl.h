@@ -161,6 +161,8 @@ int	 idq_errno(struct idq *, const char *, ...)
  * then noticed, and for idq_passed() if it could have been idq's.
  */
 bool	 idq_pass_over(struct idq *);
+/* Fails if a sync has: the next of the same folder would only seem to work. */
+int	 idq_may_sync(struct idq *);
 /* A line for a person about what was left alone; not a failure. */
 void	 idq_notice(struct idq *, const char *, ...)
 	    __attribute__((__format__(printf, 2, 3)));

@@ -295,14 +295,20 @@ idq_step(struct idq *q, struct job *j, const char *from, struct line *l,
 	return idq_step_end(q, j, from);
 }
 
+/* Another that has emptied it may have removed it: then the one above. */
 static int
 sync_folder(struct idq *q, const char *path)
 {
 	char dir[PATH_SIZE];
+	int r = 0;
 
 	strlcpy(dir, path, sizeof(dir));
-	*strrchr(dir, '/') = '\0';
-	if (q->cfg[CFG_SYNC] == SYNC_OFF || idq_sync_dir(q, dir) == 0)
+	do
+		*strrchr(dir, '/') = '\0';
+	while (q->cfg[CFG_SYNC] != SYNC_OFF &&
+	    (r = idq_sync_dir(q, dir)) == -1 && errno == ENOENT &&
+	    strchr(dir, '/') != NULL);
+	if (r == 0)
 		return 0;
 	q->sync_failed = true;
 	return idq_errno(q, "%s/%s: sync", q->path, dir);

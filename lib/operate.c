@@ -405,11 +405,10 @@ forget_locked(struct idq *q, struct job *j)
 	if (!idq_is_over(j))
 		return idq_error(q, EX_UNAVAILABLE, "is %s; idq cancel ends it",
 		    idq_state_name(j->pub.state));
-	if (idq_free_key(q, j, j->pub.path, true) == -1)
+	if (idq_may_sync(q) == -1 ||
+	    idq_free_key(q, j, j->pub.path, true) == -1 ||
+	    idq_sync_freed(q, j->pub.hash) == -1)
 		return -1;
-	if (idq_sync_freed(q, j->pub.hash) == -1)
-		return idq_errno(q, "%s/keys/%.2s: sync", q->path,
-		    j->pub.hash);
 	idq_log_write(q, &j->pub, idq_now(), "forgotten", j->pub.claims, "");
 	return 1;
 }

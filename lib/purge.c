@@ -168,8 +168,7 @@ sync_shards(struct work *w)
 			continue;
 		snprintf(hash, sizeof(hash), "%02x", i);
 		if (idq_sync_freed(w->q, hash) == -1)
-			return idq_errno(w->q, "%s/keys/%s: sync",
-			    w->q->path, hash);
+			return -1;
 	}
 	return 0;
 }
@@ -246,7 +245,7 @@ purge_ref(struct work *w, struct job *j)
 	if (!idq_is_over(j))
 		return idq_error(w->q, EX_UNAVAILABLE, "is %s; idq cancel "
 		    "ends it", idq_state_name(j->pub.state));
-	if (purge_job(w, j, j->pub.path) == -1)
+	if (idq_may_sync(w->q) == -1 || purge_job(w, j, j->pub.path) == -1)
 		return -1;
 	if (w->p->jobs + w->p->held > before)
 		return 1;

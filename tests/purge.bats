@@ -291,6 +291,39 @@ jobs=1 logs=0 held=0'
 	is "$(find "$queue/done" -type f | wc -l)" 1
 }
 
+@test "purge: another that removes the emptied folder does not stop it" {
+	need strace
+	export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+	ended a 0
+	day=$(cd "$queue" && echo done/*)
+	strace -f -qq -o calls -P "$day" -P "$queue/done" \
+	    -e trace=openat,fsync -e inject=openat:error=ENOENT:when=2 \
+	    idq purge --older 0s
+	grep -q "\"$day\".*ENOENT.*(INJECTED)" calls
+	is "$(tail -n 1 calls | sed 's/.*fsync([0-9]*) *= //')" 0
+	run -1 idq show a
+}
+
+@test "purge: after a failed sync nothing more is removed" {
+	need strace
+	export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+	for verb in forget 'purge --older 0s'; do
+		idq init -q "${verb%% *}"
+		idq add -q "${verb%% *}" -k a
+		idq add -q "${verb%% *}" -k b
+		idq work -q "${verb%% *}" --drain -- true
+		day=$(echo "$IDQ_SPOOL/${verb%% *}"/done/*)
+		# shellcheck disable=SC2086
+		run -74 --separate-stderr strace -f -qq -o calls -P "$day" \
+		    -e inject=fsync:error=EIO:when=1 \
+		    idq $verb -q "${verb%% *}" a b
+		is "$stderr" "idq: ${verb%% *}: a: $day: sync: Input/output error
+idq: ${verb%% *}: b: left alone: a sync failed before"
+		is "$(grep -c 'fsync(' calls)" 1
+		run -0 idq show -q "${verb%% *}" b
+	done
+}
+
 @test "purge: what a killed worker has kept in run goes, a living one's stays" {
 	local dead living
 
