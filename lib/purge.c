@@ -128,7 +128,12 @@ purge_logs(struct work *w)
 	return 0;
 }
 
-/* Made for an instant, by a process that was killed then. */
+static bool
+starts(const char *name, const char *with)
+{
+	return strncmp(name, with, strlen(with)) == 0;
+}
+
 static bool
 is_old(struct work *w, const char *path)
 {
@@ -138,7 +143,16 @@ is_old(struct work *w, const char *path)
 	    st.st_mtim.tv_sec * IDQ_SECOND < w->sane - IDQ_DAY;
 }
 
-/* What others may still use stays. */
+/* What others may still use, a scan for a minute, stays. */
+static bool
+is_left(struct work *w, const char *name, const char *path)
+{
+	if (starts(name, "spare."))
+		return idq_spare_is_left(w->q, path);
+	return (starts(name, "clock.") || starts(name, "next.")) &&
+	    is_old(w, path);
+}
+
 static void
 purge_run(struct work *w)
 {
@@ -148,10 +162,7 @@ purge_run(struct work *w)
 
 	while (d != NULL && (e = idq_readdir(d)) != NULL) {
 		snprintf(path, sizeof(path), "run/%s", e->d_name);
-		if ((strncmp(e->d_name, "spare.", 6) == 0 &&
-		    idq_spare_is_left(w->q, path)) ||
-		    (strncmp(e->d_name, "clock.", 6) == 0 &&
-		    is_old(w, path)))
+		if (is_left(w, e->d_name, path))
 			idq_at_unlink(w->q, path, 0);
 	}
 	if (d != NULL)

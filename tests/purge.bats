@@ -342,15 +342,20 @@ idq: ${verb%% *}: b: left alone: a sync failed before"
 	echo junk >"$queue/run/spare.$dead.2"
 	: >"$queue/run/clock.0123456789abcdef"
 	: >"$queue/run/clock.fedcba9876543210"
-	touch -d '25 hours ago' "$queue/run/clock.0123456789abcdef"
+	: >"$queue/run/next.$(hash_of b)"
+	: >"$queue/run/next.$(hash_of a).tmp"
+	: >"$queue/run/next.tmp"
+	touch -d '25 hours ago' "$queue/run/clock.0123456789abcdef" \
+	    "$queue/run/next.tmp" "$queue/run/next.$(hash_of a).tmp"
 	(cd "$queue/run" && echo *) >before
 	idq purge -n
 	idq purge --older 1h -s 'done'
 	(cd "$queue/run" && echo *) | diff before -
 	run -0 --separate-stderr idq purge
 	expect 0 ''
-	is "$(cd "$queue/run" && echo spare.* clock.*)" \
-	    "spare.$dead.1 spare.$dead.2 spare.$living.0 clock.fedcba9876543210"
+	is "$(cd "$queue/run" && echo spare.* clock.* next.*)" \
+	    "spare.$dead.1 spare.$dead.2 spare.$living.0 \
+clock.fedcba9876543210 next.$(hash_of b)"
 	# Of another boot.
 	sed -i "s/ [^ ]* *\$/ 8f2c41d0/" "$queue/run/spare.$living.0"
 	idq purge
