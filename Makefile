@@ -43,6 +43,7 @@ LIB_SRCS = \
 	lib/doctor.c \
 	lib/dups.c \
 	lib/ends.c \
+	lib/environ.c \
 	lib/error.c \
 	lib/file.c \
 	lib/filter.c \
@@ -52,6 +53,7 @@ LIB_SRCS = \
 	lib/follow.c \
 	lib/fsck.c \
 	lib/group.c \
+	lib/header.c \
 	lib/holder.c \
 	lib/jobfile.c \
 	lib/keeper.c \
@@ -75,6 +77,7 @@ LIB_SRCS = \
 	lib/plan.c \
 	lib/purge.c \
 	lib/queue.c \
+	lib/rate.c \
 	lib/reap.c \
 	lib/remote.c \
 	lib/run.c \

@@ -76,7 +76,7 @@ claim_paced(struct idq *q, struct job *j, const char *path, struct taking *t)
 	if (idq_is_paused(q))
 		return 0;
 	if (j->pub.group == NULL) {
-		r = idq_pace_rate(q, t);
+		r = idq_rate_take(q, t);
 		return r == 1 ? idq_claimed(q, j, path, t->lease) : r;
 	}
 	if ((r = idq_pace_enter(q, j, strchr(path, '/') + 1, t, &g)) != 1)

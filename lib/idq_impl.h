@@ -298,6 +298,10 @@ int	 idq_job_take(struct idq *, const char *path, const char *hash,
 	    bool *busy, struct job *);
 /* Whether the payload has its fingerprint: 1, 0, -1. */
 int	 idq_job_verify(struct idq *, const struct job *);
+
+/* header.c */
+/* HEAD is the header without its empty line, and is spent: 0, -1. */
+int	 idq_header_parse(struct idq_job *, char *head);
 /* The header of an add, to be freed. */
 char	*idq_header_format(const struct idq_job *, int64_t length, int width,
 	    size_t *len);
@@ -685,8 +689,6 @@ int	 idq_pace_move(struct idq *, const struct job *, const char *from,
 	    const char *to);
 /* Another one of J's group may have to be let out of paced/. */
 void	 idq_pace_look(struct idq *, const struct job *);
-/* Whether the rate allows a start now, which is then noted: 1, 0, -1. */
-int	 idq_pace_rate(struct idq *, struct taking *);
 /*
  * The turns that have come: 1 they have let a job out, 0 none, -1; *next is
  * that of the next, or 0.
@@ -698,6 +700,10 @@ bool	 idq_pace_is_next(struct idq *, const char *group, const char *name);
 int	 idq_pace_all(struct idq *);
 /* Remove the state of groups that do not need it any more. */
 int	 idq_pace_purge(struct idq *, int64_t now);
+
+/* rate.c */
+/* Whether the rate allows a start now, which is then noted: 1, 0, -1. */
+int	 idq_rate_take(struct idq *, struct taking *);
 
 /* reap.c */
 /* Before a claim: start-up scan, cur/ and tmp/, due minutes. */
@@ -868,6 +874,12 @@ struct start {
 	size_t		 nlocks;	/* are; 0: that of the child alone */
 	mode_t		 umask;
 };
+/* environ.c */
+/* Without a job, P is NULL, and the variables are those of the queue. */
+char	**idq_env_new(struct idq *, const struct idq_job *p);
+void	 idq_env_free(char **, const struct idq_job *p);
+
+/* child.c */
 void	 idq_signals(sigset_t *, bool run);
 /* Whether it has ended; its wait status. */
 bool	 idq_child_wait(const struct child *, int *status);

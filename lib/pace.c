@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Pacing: how many jobs of a group may run at once, and how far apart they
- * start; and the rate of the whole queue.
+ * start.
  *
  * A job that has to wait is parked in paced/GH/, once, so that no scan meets it
  * again.  Each start, each end and each turn of the group, under the lock of
@@ -20,7 +20,6 @@
 #define FALLBACK	IDQ_MINUTE		/* of a turn */
 #define BUSY		IDQ_SECOND		/* one was locked: its turn */
 #define FAILED		(10 * IDQ_SECOND)	/* a turn that failed */
-#define RATE		"groups/rate"
 
 /* The first start that the gap allows. */
 static int64_t
@@ -277,7 +276,7 @@ idq_pace_enter(struct idq *q, struct job *j, const char *name,
 	snprintf(path, sizeof(path), "new/%s", name);
 	if ((r = may_start(q, g, name)) == 0)
 		r = park(q, g, j, path, name) == -1 ? -1 : 0;
-	else if (r == 1 && (r = idq_pace_rate(q, t)) == 1)
+	else if (r == 1 && (r = idq_rate_take(q, t)) == 1)
 		r = note_start(q, g, j);
 	if (r != 1)
 		idq_group_close(g);
@@ -378,50 +377,6 @@ idq_pace_look(struct idq *q, const struct job *j)
 		return;
 	strlcpy(g.hash, strchr(path, '/') + 1, sizeof(g.hash));
 	set_turn(q, &g, now, now);
-}
-
-static int
-write_rate(struct idq *q, const struct job *f, int64_t at)
-{
-	char line[STAMP_SIZE];
-
-	idq_stamp(at, line);
-	line[IDQ_STAMP_LEN] = '\n';
-	if (pwrite(f->fd, line, sizeof(line), 0) == sizeof(line))
-		return 0;
-	return idq_errno(q, "%s/" RATE, q->path);
-}
-
-int
-idq_pace_rate(struct idq *q, struct taking *t)
-{
-	char line[STAMP_SIZE] = "";
-	int64_t now = idq_now(), last = 0;
-	struct job f;
-	int r;
-
-	if (t->rate == 0)
-		return 1;
-	if ((r = idq_state_open(q, RATE, GROUP_WAIT, &f)) != 1) {
-		t->busy |= r == 0;
-		return r;
-	}
-	if (pread(f.fd, line, sizeof(line), 0) == sizeof(line))
-		idq_stamp_parse(line, IDQ_STAMP_LEN, &last);
-	if (memcmp(line, MAGIC, strlen(MAGIC)) == 0) {
-		idq_job_close(&f);
-		return idq_error(q, EX_SOFTWARE, "%s/" RATE ": is a job; left "
-		    "alone", q->path);
-	}
-	t->until = allowed_at(last < now ? last : now,
-	    idq_rate_interval(t->rate), now);
-	if (t->until <= now)
-		t->until = 0;
-	/* One in the future was noted by a wrong clock. */
-	if (t->until == 0 || last > now)
-		r = write_rate(q, &f, now);
-	idq_job_close(&f);
-	return r == -1 ? -1 : t->until == 0;
 }
 
 struct turns {
