@@ -242,6 +242,7 @@ struct walk {
 	int		(*each)(void *, const char *, const struct dirent *,
 			    const struct name *);
 	void		*arg;
+	char		 until[DUE_LEN + 1];	/* "": all minutes */
 	int		 code;		/* of the first folder that failed, */
 	char		 msg[1024];	/* and its words */
 };
@@ -295,6 +296,14 @@ by_name(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
+/* A day of waiting jobs has 1,440 of them. */
+static bool
+is_later(const struct walk *w, const char *name)
+{
+	return w->until[0] != '\0' && strlen(name) == MINUTE_LEN &&
+	    strncmp(name, w->until, MINUTE_LEN) > 0;
+}
+
 struct folders {
 	char	(*names)[HASH_SIZE];
 	size_t	  n;
@@ -343,11 +352,14 @@ folders_read(struct walk *w, struct folders *f)
 		return errno == ENOENT ? 0 :
 		    idq_errno(w->q, "%s/%s", w->q->path, top);
 	while (r == 0 && (e = idq_readdir(d)) != NULL) {
-		bool ok = w->place == PL_WAIT || w->place == PL_TURN ?
+		bool ok;
+
+		if (is_later(w, e->d_name))
+			continue;
+		ok = w->place == PL_WAIT || w->place == PL_TURN ?
 		    idq_is_minute(e->d_name) :
 		    w->place == PL_PACED ? idq_is_hash(e->d_name) :
 		    idq_is_day(e->d_name);
-
 		if (!ok)
 			idq_notice(w->q, "%s/%s/%s: is no folder of idq; "
 			    "left alone", w->q->path, top, e->d_name);
@@ -365,13 +377,16 @@ folders_read(struct walk *w, struct folders *f)
 }
 
 int
-idq_walk(struct idq *q, enum place place, int (*each)(void *, const char *,
-    const struct dirent *, const struct name *), void *arg)
+idq_walk_until(struct idq *q, enum place place, int64_t until,
+    int (*each)(void *, const char *, const struct dirent *,
+    const struct name *), void *arg)
 {
 	struct walk w = { .q = q, .place = place, .each = each, .arg = arg };
 	struct folders f = { NULL, 0, 0 };
 	int r;
 
+	if (until != IDQ_FOREVER)
+		idq_due_format(until, w.until);
 	if (place == PL_NEW || (place > PL_PACED && place < PL_DONE))
 		r = walk_folder(&w, idq_place_dir(place));
 	else
@@ -382,4 +397,11 @@ idq_walk(struct idq *q, enum place place, int (*each)(void *, const char *,
 	if (r != -1 && w.code != 0)
 		return idq_error(q, w.code, "%s", w.msg);
 	return r;
+}
+
+int
+idq_walk(struct idq *q, enum place place, int (*each)(void *, const char *,
+    const struct dirent *, const struct name *), void *arg)
+{
+	return idq_walk_until(q, place, IDQ_FOREVER, each, arg);
 }

@@ -240,6 +240,10 @@ struct name;
 int	 idq_walk(struct idq *, enum place,
 	    int (*each)(void *, const char *folder, const struct dirent *,
 	    const struct name *), void *);
+/* The same, but not of minutes that begin after UNTIL. */
+int	 idq_walk_until(struct idq *, enum place, int64_t until,
+	    int (*each)(void *, const char *folder, const struct dirent *,
+	    const struct name *), void *);
 
 /* name.c */
 struct name {
@@ -712,7 +716,8 @@ int	 idq_reap_cur(struct idq *);
 int	 idq_reap_tmp(struct idq *, bool bad);
 /*
  * Due jobs from wait/, and of groups whose turn has come, to new/: 1 if one of
- * a group, 0, -1.  *next is when there is something to do again, 0 unknown.
+ * a group, 0, -1.  *next is when there is something to do again, 0 unknown;
+ * who does not ask, NULL, need not look at later minutes.
  */
 int	 idq_promote(struct idq *, int64_t *next);
 /* Put right a locked job of cur/ that nobody works on: 1 if it moved, 0, -1. */

@@ -450,9 +450,11 @@ int
 idq_pace_turns(struct idq *q, int64_t *next)
 {
 	struct turns t = { .q = q, .now = idq_now() };
-	int r = idq_walk(q, PL_TURN, turn_entry, &t);
+	int r = idq_walk_until(q, PL_TURN, next == NULL ? t.now : IDQ_FOREVER,
+	    turn_entry, &t);
 
-	*next = t.next;
+	if (next != NULL)
+		*next = t.next;
 	return r == -1 ? -1 : t.any;
 }
 

@@ -172,24 +172,25 @@ idq_promote(struct idq *q, int64_t *next)
 {
 	struct promotion w = { .q = q, .now = idq_now() };
 	struct timespec pause = { 0, 0 };
-	int64_t turn;
+	int64_t turn = 0;
 	int r;
 
 	/* An adder's lock outlives its rename by an instant. */
-	for (int ms = 1; (r = idq_walk(q, PL_WAIT, promote_entry, &w)) != -1 &&
+	for (int ms = 1; (r = idq_walk_until(q, PL_WAIT, next == NULL ? w.now :
+	    IDQ_FOREVER, promote_entry, &w)) != -1 &&
 	    w.busy && ms <= BUSY_MS; ms *= 2) {
 		pause.tv_nsec = ms * 1000000L;
 		nanosleep(&pause, NULL);
 		w = (struct promotion){ .q = q, .now = idq_now() };
 	}
-	if (r == -1 || (r = idq_pace_turns(q, &turn)) == -1)
+	if (r == -1 ||
+	    (r = idq_pace_turns(q, next == NULL ? NULL : &turn)) == -1)
 		return -1;
+	if (next == NULL)
+		return r;
 	if (w.busy)
 		w.next = idq_now() + BUSY_MS * 4000;
-	if (turn != 0 && (w.next == 0 || turn < w.next))
-		w.next = turn;
-	if (next != NULL)
-		*next = w.next;
+	*next = turn != 0 && (w.next == 0 || turn < w.next) ? turn : w.next;
 	return r;
 }
 

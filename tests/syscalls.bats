@@ -244,6 +244,20 @@ setup() {
 	END
 }
 
+@test "syscalls: claim opens no minute that is still to come" {
+	for minutes in 90 92; do
+		idq add -k "$minutes" --in "${minutes}m" -- x
+	done
+	strace -o trace -e trace=openat idq claim >out
+	is "$(grep -c '"wait"' trace)" 1
+	is "$(grep -c '"wait/' trace || :)" 0
+	need faketime
+	at +91m idq claim >out
+	is "$(find "$IDQ_SPOOL/default/wait" -mindepth 1 -type d | wc -l)" 1
+	at +93m idq claim >out
+	is "$(find "$IDQ_SPOOL/default/wait" -mindepth 1 -type d | wc -l)" 0
+}
+
 @test "syscalls: ack" {
 	token=$(idq claim)
 	pin idq ack "$token" <<-'END'
