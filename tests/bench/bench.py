@@ -258,7 +258,7 @@ def paced(b):
 def drain(b):
     """A worker with two commands at a time; each run on jobs of its own."""
     n = 100 if b.quick else 10_000
-    few = 10 if b.quick else 1000
+    few = 10 if b.quick else 500
     nqs = 10 if b.quick else 300
     lines = f"{b.place.dir}/drain.lines"
     with open(lines, "w") as f:

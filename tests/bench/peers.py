@@ -179,7 +179,8 @@ class Beanstalkd:
 
 
 class Spooler:
-    """task-spooler: a server in memory, two slots; syncs nothing."""
+    """task-spooler: a server in memory, two slots; syncs nothing.  From 1,000
+    jobs that wait on it keeps the next one waiting for ever."""
 
     def __init__(self, place, n):
         os.environ.update(TS_SOCKET=f"{place.dir}/tsp", TS_SLOTS="2",
