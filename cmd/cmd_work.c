@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include "cmd.h"
+
+#define LARGE	(128 * 1024)		/* from here on a mapping of its own */
 
 struct worker {
 	struct idq_work	 w;
@@ -169,6 +172,8 @@ cmd_work(int argc, char **argv)
 			w.verbose = true;
 			break;
 		}
+	/* Else malloc(3) keeps the megabytes of each scan for the next one. */
+	mallopt(M_MMAP_THRESHOLD, LARGE);
 	operands(&argc, &argv, 0, -1, "command");
 	if (drain && once)
 		usage_error("--once: does not go with --drain");

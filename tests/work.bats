@@ -1342,3 +1342,26 @@ judge_order() {
 		is "$(sort ran | paste -sd' ')" "bad.$n good.$n"
 	done
 }
+
+@test "work: the names that a scan has read do not stay in memory" {
+	local kib scans=0
+
+	! nm "$IDQ" 2>>stderr | grep -q __asan_init ||
+	    skip "a sanitizer keeps what is freed"
+	idq init
+	idq config sync off
+	seq 20000 | idq add --batch
+	spawn idq work -- true
+	while [ "$scans" -lt 3 ]; do
+		wait_for '[ -s "$queue/run/next" ]'
+		rm -f "$queue/run/next"
+		scans=$((scans + 1))
+	done
+	wait_for '[ -s "$queue/run/next" ]'
+	kib=$(awk '/^Private/ { n += $2 } END { print n }' \
+	    "/proc/$spawned_pid/smaps_rollup")
+	kill "$spawned_pid"
+	wait "$spawned_pid" || :
+	echo "$kib KiB"
+	[ "$kib" -le 2048 ]
+}
