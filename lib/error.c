@@ -77,6 +77,13 @@ idq_notice(struct idq *q, const char *fmt, ...)
 }
 
 int
+idq_not_synced(struct idq *q, const char *path)
+{
+	q->sync_failed = true;
+	return idq_errno(q, "%s/%s: sync", q->path, path);
+}
+
+int
 idq_may_sync(struct idq *q)
 {
 	return q->sync_failed ? idq_error(q, EX_IOERR, "left alone: a sync "

@@ -203,10 +203,12 @@ idq_sync_keys(struct idq *q, const char *hash)
 int
 idq_sync_freed(struct idq *q, const char *hash)
 {
+	char dir[] = "keys/HH";
+
 	if (q->cfg[CFG_SYNC] == SYNC_OFF || sync_shard(q, hash) == 0)
 		return 0;
-	q->sync_failed = true;
-	return idq_errno(q, "%s/keys/%.2s: sync", q->path, hash);
+	memcpy(dir + strlen("keys/"), hash, 2);
+	return idq_not_synced(q, dir);
 }
 
 DIR *

@@ -161,6 +161,8 @@ int	 idq_errno(struct idq *, const char *, ...)
  * then noticed, and for idq_passed() if it could have been idq's.
  */
 bool	 idq_pass_over(struct idq *);
+/* The sync of PATH failed, with errno; it is never to be repeated: -1. */
+int	 idq_not_synced(struct idq *, const char *path);
 /* Fails if a sync has: the next of the same folder would only seem to work. */
 int	 idq_may_sync(struct idq *);
 /* A line for a person about what was left alone; not a failure. */

@@ -203,8 +203,7 @@ sync_line(struct idq *q, struct job *j)
 {
 	if (idq_sync_file(q, j->fd) == 0)
 		return 0;
-	q->sync_failed = true;
-	return idq_errno(q, "%s/%s: sync", q->path, j->pub.path);
+	return idq_not_synced(q, j->pub.path);
 }
 
 /*
@@ -308,10 +307,7 @@ sync_folder(struct idq *q, const char *path)
 	while (q->cfg[CFG_SYNC] != SYNC_OFF &&
 	    (r = idq_sync_dir(q, dir)) == -1 && errno == ENOENT &&
 	    strchr(dir, '/') != NULL);
-	if (r == 0)
-		return 0;
-	q->sync_failed = true;
-	return idq_errno(q, "%s/%s: sync", q->path, dir);
+	return r == 0 ? 0 : idq_not_synced(q, dir);
 }
 
 int
