@@ -122,9 +122,10 @@ def keys(t):
 
 
 def workers(t):
-    """And four workers on these jobs."""
+    """And four workers on these jobs.  The client that is ahead would stay
+    ahead, with each job that the other tries: the first ones wait for it."""
     n = len(t.acked)
-    total = both(t, twice(t.cmd("work", "--drain", "--", "/job")
+    total = both(t, twice(t.cmd("work", "--drain", "--", "/job", env="MEET=60")
                           + "; echo \"= $?\"", t.name), 900)
     t.expect(total == {"= 4": 0} or total == {"= 0": 4}, f"workers: {total}")
     left = t.g.a(t.cmd("ls", "-s", "pending,running") + " | wc -l")[1].strip()
