@@ -258,7 +258,7 @@ RUN_TESTS = IDQ_BUILD='$(B)' UNITS='$(UNIT_BINS)' CC='$(CC)' \
 # What could not be installed is said by deps and by the tests that skip.
 check:
 	-tests/helpers/deps $(DEPS)
-	$(MAKE) all unit
+	$(MAKE) -j"$$(nproc)" all unit
 	@$(RUN_TESTS)
 
 # The suite alone.

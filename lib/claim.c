@@ -102,16 +102,12 @@ claim_locked(struct idq *q, struct job *j, const char *path, struct taking *t)
 	idq_place_of(j, now, to);
 	if (strcmp(path, to) != 0)
 		return idq_settle(q, j, path) == -1 ? -1 : 0;
+	if ((r = idq_job_is_owner(q, j, path)) != 1)
+		return r;
 	if ((r = idq_asked(q, j->pub.id)) != 0)
 		return r == -1 ? -1 : idq_cancel_now(q, j, path);
 	if (idq_is_expired(j, now))
 		return idq_expire(q, j, path);
-	if ((r = idq_job_owns_key(q, j)) != 1) {
-		if (r == 0)
-			idq_notice(q, "%s/%s: does not own its key; run idq "
-			    "fsck", q->path, path);
-		return r;
-	}
 	return claim_paced(q, j, path, t);
 }
 

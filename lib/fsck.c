@@ -226,14 +226,20 @@ check_keys(struct check *c)
 	return r;
 }
 
+/*
+ * Those that run come last: in a copy a job can stand in several places, and
+ * one that has ended in another must not be said to be interrupted.
+ */
 static int
 check_places(struct check *c)
 {
+	static const enum place order[] = { PL_NEW, PL_WAIT, PL_PACED, PL_HOLD,
+	    PL_FAILED, PL_DONE, PL_CANCELLED, PL_EXPIRED, PL_CUR };
 	int r = 0;
 
 	c->named.n = 0;
-	for (int p = 0; r == 0 && p < PL_NSTATES; p++) {
-		c->place = (enum place)p;
+	for (size_t i = 0; r == 0 && i < NITEMS(order); i++) {
+		c->place = order[i];
 		r = idq_walk(c->q, c->place, check_entry, c);
 	}
 	inodes_sort(&c->named);

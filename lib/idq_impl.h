@@ -297,6 +297,8 @@ int	 idq_job_is(struct idq *, const struct job *, const char *path);
 int	 idq_job_still_is(struct idq *, struct job *, const char *path);
 /* Whether it has its key: 1, 0 no or somebody else, -1. */
 int	 idq_job_owns_key(struct idq *, const struct job *);
+/* The same; 0 is said of PATH: one that does not is never to be run. */
+int	 idq_job_is_owner(struct idq *, const struct job *, const char *path);
 /* Open keys/HH/H and load it: 1, 0 if the key is free, -1. */
 int	 idq_key_open(struct idq *, const char *hash, struct job *);
 /* Open, lock without waiting, compare and load PATH: 1, 0 gone or busy, -1. */
@@ -722,8 +724,6 @@ int	 idq_reap_tmp(struct idq *, bool bad);
  * who does not ask, NULL, need not look at later minutes.
  */
 int	 idq_promote(struct idq *, int64_t *next);
-/* Put right a locked job of cur/ that nobody works on: 1 if it moved, 0, -1. */
-int	 idq_reap_one(struct idq *, struct job *, const char *path);
 /*
  * The same for a file of tmp/: 1 it is gone, 0 somebody is at it or it was left
  * alone.  BAD: also those whose sync failed.

@@ -165,7 +165,18 @@ idq_job_owns_key(struct idq *q, const struct job *j)
 	return idq_job_is(q, j, path);
 }
 
-static int
+int
+idq_job_is_owner(struct idq *q, const struct job *j, const char *path)
+{
+	int r = idq_job_owns_key(q, j);
+
+	if (r == 0)
+		idq_notice(q, "%s/%s: does not own its key; run idq fsck",
+		    q->path, path);
+	return r;
+}
+
+static bool
 is_zeros(const char *s, size_t n)
 {
 	return n == 0 || (s[0] == '\0' && memcmp(s, s + 1, n - 1) == 0);

@@ -13,9 +13,12 @@
 
 #define BUSY_MS		16
 
-int
-idq_reap_one(struct idq *q, struct job *j, const char *path)
+/* Put right a locked job of cur/ that nobody works on. */
+static int
+reap_one(struct idq *q, struct job *j, const char *path)
 {
+	int r;
+
 	if (!j->whole) {
 		idq_notice(q, "%s/%s: is not whole; left alone", q->path,
 		    path);
@@ -25,7 +28,9 @@ idq_reap_one(struct idq *q, struct job *j, const char *path)
 		return idq_settle(q, j, path);
 	if (idq_is_leased(q, j))
 		return 0;
-	return idq_interrupt(q, j, path) == -1 ? -1 : 1;
+	if ((r = idq_job_is_owner(q, j, path)) != 1)
+		return r;
+	return idq_interrupt(q, j, path);
 }
 
 static int
@@ -39,7 +44,7 @@ reap_entry(void *arg, const char *folder, const struct dirent *e,
 
 	snprintf(path, sizeof(path), "%s/%.*s", folder, CUR_LEN, e->d_name);
 	if ((r = idq_job_take(q, path, n->hash, NULL, &j)) == 1) {
-		r = idq_reap_one(q, &j, path);
+		r = reap_one(q, &j, path);
 		idq_job_unlock(&j);
 		idq_job_close(&j);
 	}

@@ -153,6 +153,56 @@ restored() {
 	is "$(state_of early) $(state_of late)" 'done done'
 }
 
+# moving: the queue as `cp -r' copies it to spool2 while a job goes on from its
+# key to its end, so that each place has it as it was when the copy came by.
+moving() {
+	local stage key before name
+
+	idq add -k moving
+	key=$(key_file moving)
+	before=$(cd "$queue" && echo new/*)
+	cp "$key" pending
+	spawn idq work --drain -- sh -c ': >started
+	    until [ -e gate ]; do sleep 0.02; done'
+	wait_for '[ -e started ]'
+	name=$(cd "$queue" && echo cur/*)
+	cp "$key" running
+	: >gate
+	wait "$spawned_pid"
+	cp -r spool spool2
+	stage=$BATS_TEST_TMPDIR/spool2/default
+	cp pending "$stage/${key#"$queue"/}"
+	cp pending "$stage/$before"
+	cp running "$stage/$name"
+}
+
+@test "backup: a job that went on while it was copied is where it went last" {
+	moving
+	IDQ_SPOOL=$BATS_TEST_TMPDIR/spool2
+	idq fsck >found
+	grep -v '^fixed	' found | nothing
+	run -0 --separate-stderr idq fsck
+	expect 0 ''
+	joined
+	is "$(state_of moving)" 'done'
+}
+
+@test "backup: a worker changes nothing of a copy without hard links" {
+	moving
+	IDQ_SPOOL=$BATS_TEST_TMPDIR/spool2
+	(cd spool2/default && find keys new cur 'done' -type f |
+	    xargs sha256sum | sort) >before
+	run -0 --separate-stderr idq work --drain -- echo ran
+	is "$output" ''
+	[[ $stderr == *"cur/"*": does not own its key; run idq fsck"* ]]
+	[[ $stderr == *"new/"*": does not own its key; run idq fsck"* ]]
+	(cd spool2/default && find keys new cur 'done' -type f |
+	    xargs sha256sum | sort) | diff before -
+	idq fsck >found
+	grep -v '^fixed	' found | nothing
+	is "$(state_of moving)" 'done'
+}
+
 @test "backup: two copies of a job with different histories are left alone" {
 	local name
 

@@ -217,8 +217,8 @@ setup() {
 	flock
 	fstatat new/DUE.H.ID            # is it that inode still? its size
 	read                            # header, and trail of a short one
-	openat asked/ID                 # is it to be cancelled?
 	fstatat keys/HH/H               # does it own its key?
+	openat asked/ID                 # is it to be cancelled?
 	faccessat paused                # again, last of all
 	renameat new/DUE.H.ID cur/H.ID
 	fstatat new/DUE.H.ID            # is the old name gone?
