@@ -190,14 +190,14 @@ moving() {
 @test "backup: a worker changes nothing of a copy without hard links" {
 	moving
 	IDQ_SPOOL=$BATS_TEST_TMPDIR/spool2
-	(cd spool2/default && find keys new cur 'done' -type f |
-	    xargs sha256sum | sort) >before
+	(cd spool2/default && find keys new cur 'done' -type f \
+	    -exec sha256sum {} +) | sort >before
 	run -0 --separate-stderr idq work --drain -- echo ran
 	is "$output" ''
 	[[ $stderr == *"cur/"*": does not own its key; run idq fsck"* ]]
 	[[ $stderr == *"new/"*": does not own its key; run idq fsck"* ]]
-	(cd spool2/default && find keys new cur 'done' -type f |
-	    xargs sha256sum | sort) | diff before -
+	(cd spool2/default && find keys new cur 'done' -type f \
+	    -exec sha256sum {} +) | sort | diff before -
 	idq fsck >found
 	grep -v '^fixed	' found | nothing
 	is "$(state_of moving)" 'done'
