@@ -235,6 +235,7 @@ check_places(struct check *c)
 {
 	static const enum place order[] = { PL_NEW, PL_WAIT, PL_PACED, PL_HOLD,
 	    PL_FAILED, PL_DONE, PL_CANCELLED, PL_EXPIRED, PL_CUR };
+	_Static_assert(NITEMS(order) == PL_NSTATES, "each of them");
 	int r = 0;
 
 	c->named.n = 0;
