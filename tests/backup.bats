@@ -63,16 +63,21 @@ joined() {
 	    'done' cancelled expired -type f ! -links 2) | nothing
 }
 
-# restored: the copy in spool2 is as the queue was when `before' and `places'
-# were written, after fsck, and nothing that had ended runs.
-restored() {
+# mended: fsck puts all of the copy in spool2 right, and then finds nothing.
+mended() {
 	IDQ_SPOOL=$BATS_TEST_TMPDIR/spool2
-	queue=$IDQ_SPOOL/default
 	idq fsck >found
 	grep -v '^fixed	' found | nothing
 	run -0 --separate-stderr idq fsck
 	expect 0 ''
 	joined
+}
+
+# restored: the copy in spool2 is as the queue was when `before' and `places'
+# were written, after fsck, and nothing that had ended runs.
+restored() {
+	mended
+	queue=$IDQ_SPOOL/default
 	what_is | diff before -
 	names | diff places -
 	idq work --drain -- sh -c 'echo "$IDQ_KEY"' >>ran
@@ -142,12 +147,7 @@ restored() {
 	cp -r "$queue/done/." spool2/default/'done'
 	rm spool2/default/'done'/*/"$(hash_of early)".*
 	rm spool2/default/new/*"$(hash_of late)".*
-	IDQ_SPOOL=$PWD/spool2 idq fsck >found
-	grep -v '^fixed	' found | nothing
-	IDQ_SPOOL=$PWD/spool2
-	run -0 --separate-stderr idq fsck
-	expect 0 ''
-	joined
+	mended
 	run -0 --separate-stderr idq work --drain -- echo ran
 	expect 0 ''
 	is "$(state_of early) $(state_of late)" 'done done'
@@ -178,29 +178,43 @@ moving() {
 
 @test "backup: a job that went on while it was copied is where it went last" {
 	moving
-	IDQ_SPOOL=$BATS_TEST_TMPDIR/spool2
-	idq fsck >found
-	grep -v '^fixed	' found | nothing
-	run -0 --separate-stderr idq fsck
-	expect 0 ''
-	joined
+	mended
 	is "$(state_of moving)" 'done'
 }
 
 @test "backup: a worker changes nothing of a copy without hard links" {
+	local name
+
 	moving
+	# It could say of this one that it has expired.
+	idq add -k late --ttl 1h
+	name=$(cd "$queue" && echo new/*)
+	cp "$queue/$name" spool2/default/new/
+	cp "$(key_file late)" "$(key_file late | sed 's,/spool/,/spool2/,')"
 	IDQ_SPOOL=$BATS_TEST_TMPDIR/spool2
 	(cd spool2/default && find keys new cur 'done' -type f \
 	    -exec sha256sum {} +) | sort >before
-	run -0 --separate-stderr idq work --drain -- echo ran
+	run -0 --separate-stderr at +2h idq work --drain -- echo ran
 	is "$output" ''
 	[[ $stderr == *"cur/"*": does not own its key; run idq fsck"* ]]
 	[[ $stderr == *"new/"*": does not own its key; run idq fsck"* ]]
 	(cd spool2/default && find keys new cur 'done' -type f \
 	    -exec sha256sum {} +) | sort | diff before -
-	idq fsck >found
-	grep -v '^fixed	' found | nothing
-	is "$(state_of moving)" 'done'
+	mended
+	is "$(state_of moving) $(state_of late)" 'done new'
+}
+
+@test "backup: after a boot a copy without hard links is joined, and runs once" {
+	idq add -k a
+	cp -r spool spool2
+	rm spool2/default/boot/*
+	IDQ_SPOOL=$BATS_TEST_TMPDIR/spool2
+	run -0 --separate-stderr idq work --drain -- echo ran
+	expect 0 ran
+	mended
+	is "$(cat found)" ''
+	run -0 --separate-stderr idq work --drain -- echo ran
+	expect 0 ''
 }
 
 @test "backup: two copies of a job with different histories are left alone" {
@@ -313,14 +327,9 @@ busy() {
 	cp -a spool spool2
 	rm -r spool2/default/{new,wait,cur,hold,failed,'done',cancelled} \
 	    spool2/default/{expired,paced,turn,groups,asked,boot,run,log,tmp}
-	export IDQ_SPOOL=$BATS_TEST_TMPDIR/spool2
-	idq fsck >found
-	grep -v '^fixed	' found | nothing
+	mended
 	idq ls -s all --json | sort | diff before -
 	names | diff places -
-	joined
-	run -0 --separate-stderr idq fsck
-	expect 0 ''
 	idq ack "$(cat token)"
 	run -0 --separate-stderr idq work --drain -v -- true
 	is "$(cut -f1,4 <<<"$output" | sort)" $'done\tparked\ndone\tpending'
