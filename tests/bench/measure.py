@@ -112,7 +112,8 @@ class Place:
             output(IDQ, "config", "-q", name, *words.split())
 
     def fill(self, name, first, last, *options, line=None):
-        """Jobs of the keys kFIRST ... but kLAST, by one batch, unsynced."""
+        """Jobs of the keys kFIRST ... but kLAST, by one batch, which is on
+        disk when this returns: nobody's time has that in it."""
         path = f"{self.dir}/lines"
         with open(path, "w") as f:
             for i in range(first, last):
@@ -122,6 +123,7 @@ class Place:
         with open(path) as f:
             output(IDQ, "add", "-q", name, "--batch", "--json-lines",
                    *options, stdin=f)
+        output("sync", "-f", path)
         self.config(name, "sync full")
         os.unlink(path)
 
@@ -131,6 +133,7 @@ class Place:
 
 def timer(rounds, *competitors, first=0, copies=0, parts=False):
     """Each competitor is a list of commands; seconds of each round and KiB.
+    FIRST is the number of the first round, by which it begins with another.
     With PARTS it is one competitor, and each command has times of its own."""
     words = [tool("timer"), "-f", str(first)]
     if parts:

@@ -283,13 +283,17 @@ print(const struct race *r, long rounds)
 		err(1, "stdout");
 }
 
-/* Each in turn, so that what disturbs one disturbs all. */
+/*
+ * Each in turn, so that what disturbs one disturbs all, and each round begins
+ * with another one, so that what one leaves behind is not always the same one's.
+ */
 static void
 take_turns(struct race *r)
 {
 	for (long k = 0; k < r->rounds; k++)
 		for (size_t i = 0; i < r->n; i++)
-			run_round(r, &r->all[i], k);
+			run_round(r, &r->all[((size_t)(r->first + k) + i) %
+			    r->n], k);
 	print(r, r->rounds);
 }
 
