@@ -133,9 +133,10 @@ class Place:
 
 def timer(rounds, *competitors, first=0, copies=0, parts=False):
     """Each competitor is a list of commands; seconds of each round and KiB.
-    FIRST is the number of the first round, by which it begins with another.
+    FIRST is the number of the first round.
     With PARTS it is one competitor, and each command has times of its own."""
-    words = [tool("timer"), "-f", str(first)]
+    words = [tool("timer"), "-f", str(first), "-s",
+             os.path.dirname(os.environ["IDQ_SPOOL"])]
     if parts:
         words.append("-p")
     if copies:

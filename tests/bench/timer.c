@@ -2,10 +2,11 @@
 /*
  * Time whole processes, from posix_spawn(3) to wait4(2), in turn:
  *
- *	timer [-p] [-j COPIES] [-f FIRST] ROUNDS
+ *	timer [-p] [-j COPIES] [-f FIRST] [-s PLACE] ROUNDS
  *	    --against COMMAND... [--and COMMAND...] [--against ...]
  *
- * Each round runs each competitor once; what follows --and runs next and is
+ * Each round runs each competitor once, in an order that changes, and before
+ * each the file system of PLACE is synced.  What follows --and runs next and is
  * counted to the same competitor.  In the words of a command {} is FIRST and
  * the number of the round, {out} the first line that the command before it
  * printed.  A first word <FILE is its standard input, a first word ? says that
@@ -58,6 +59,7 @@ struct race {
 	char			 out[WORD];
 	int			 memfd;
 	int			 null;
+	int			 place;		/* to be synced, or -1 */
 };
 
 static int64_t
@@ -283,17 +285,36 @@ print(const struct race *r, long rounds)
 		err(1, "stdout");
 }
 
+/* Their order in a round, which is the same in each run of this program. */
+static void
+shuffle(size_t order[], size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t k = (size_t)random() % (i + 1);
+
+		order[i] = order[k];
+		order[k] = i;
+	}
+}
+
 /*
- * Each in turn, so that what disturbs one disturbs all, and each round begins
- * with another one, so that what one leaves behind is not always the same one's.
+ * Each once in a round, so that what disturbs one disturbs all, and what it did
+ * not sync is not left to the next one's sync.
  */
 static void
 take_turns(struct race *r)
 {
-	for (long k = 0; k < r->rounds; k++)
-		for (size_t i = 0; i < r->n; i++)
-			run_round(r, &r->all[((size_t)(r->first + k) + i) %
-			    r->n], k);
+	size_t order[COMPETITORS];
+
+	srandom((unsigned int)r->first + 1);
+	for (long k = 0; k < r->rounds; k++) {
+		shuffle(order, r->n);
+		for (size_t i = 0; i < r->n; i++) {
+			if (r->place != -1 && syncfs(r->place) == -1)
+				err(1, "syncfs");
+			run_round(r, &r->all[order[i]], k);
+		}
+	}
 	print(r, r->rounds);
 }
 
@@ -347,26 +368,30 @@ int
 main(int argc, char *argv[])
 {
 	static struct race r;
+	const char *place = NULL;
 	long copies = 0;
 	int ch;
 
-	while ((ch = getopt(argc, argv, "+f:j:p")) != -1)
+	while ((ch = getopt(argc, argv, "+f:j:ps:")) != -1)
 		if (ch == 'f')
 			r.first = number(optarg);
 		else if (ch == 'j')
 			copies = number(optarg);
+		else if (ch == 's')
+			place = optarg;
 		else if (ch == 'p')
 			r.parts = true;
 		else
 			return 64;
 	if (optind + 2 > argc)
-		errx(64, "usage: timer [-p] [-j COPIES] [-f FIRST] ROUNDS "
-		    "--against COMMAND...");
+		errx(64, "usage: timer [-p] [-j COPIES] [-f FIRST] [-s PLACE] "
+		    "ROUNDS --against COMMAND...");
 	r.rounds = number(argv[optind]);
 	parse(&r, argv + optind + 1);
 	r.memfd = memfd_create("out", MFD_CLOEXEC);
 	r.null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (r.memfd == -1 || r.null == -1)
+	r.place = place == NULL ? -1 : open(place, O_RDONLY | O_CLOEXEC);
+	if (r.memfd == -1 || r.null == -1 || (place != NULL && r.place == -1))
 		err(1, "cannot start");
 	if (copies > 0)
 		crowd(&r, copies);
