@@ -495,9 +495,10 @@ def stop_purge(b, path, n):
     p = b.place.start(IDQ, "purge", "-q", path)
     wait_for(lambda: entries(f"{path}/done") < n or p.poll() is not None,
              "the purge begins")
-    must(b.place.stop(p, signal.SIGINT) in (0, -signal.SIGINT),
-         "the purge failed")
+    # SIGINT would be ignored if this was started in the background.
+    must(b.place.stop(p) in (0, -signal.SIGTERM), "the purge failed")
     left = entries(f"{path}/done")
+    must(left > 0, "the purge was not interrupted")
     output(IDQ, "fsck", "-q", path)
     output(IDQ, "purge", "-q", path)
     must(entries(f"{path}/done") == 0 and entries(f"{path}/keys") == 0,
@@ -511,7 +512,7 @@ def adds_during(b, p, first):
     while True:
         over = p is None or p.poll() is not None
         got, _ = timer(20, [[IDQ, "add", "-q", "big", "-k", "during{}"]],
-                       first=first + len(times))
+                       first=first + len(times), settle=False)
         times += got[0]
         if over:
             return times

@@ -131,12 +131,14 @@ class Place:
         return entries(f"{self.dir}/spool/{name}/{state}")
 
 
-def timer(rounds, *competitors, first=0, copies=0, parts=False):
+def timer(rounds, *competitors, first=0, copies=0, parts=False, settle=True):
     """Each competitor is a list of commands; seconds of each round and KiB.
-    FIRST is the number of the first round.
+    FIRST is the number of the first round.  With SETTLE what others wrote is
+    synced before a command is timed.
     With PARTS it is one competitor, and each command has times of its own."""
-    words = [tool("timer"), "-f", str(first), "-s",
-             os.path.dirname(os.environ["IDQ_SPOOL"])]
+    words = [tool("timer"), "-f", str(first)]
+    if settle:
+        words += ["-s", os.path.dirname(os.environ["IDQ_SPOOL"])]
     if parts:
         words.append("-p")
     if copies:
