@@ -52,6 +52,7 @@ struct competitor {
 
 struct race {
 	struct competitor	 all[COMPETITORS];
+	size_t			 order[COMPETITORS];	/* in this round */
 	size_t			 n;
 	long			 rounds;
 	long			 first;
@@ -124,6 +125,7 @@ parse(struct race *r, char **words)
 		if (strcmp(*words, "--against") == 0) {
 			if (r->n == COMPETITORS)
 				errx(64, "too many competitors");
+			r->order[r->n] = r->n;
 			c = &r->all[r->n++];
 			c->steps = calloc(STEPS, sizeof(*c->steps));
 			if (c->steps == NULL)
@@ -285,15 +287,15 @@ print(const struct race *r, long rounds)
 		err(1, "stdout");
 }
 
-/* Their order in a round, which is the same in each run of this program. */
+/* Another order for the next round, the same in each run of this program. */
 static void
-shuffle(size_t order[], size_t n)
+shuffle(struct race *r)
 {
-	for (size_t i = 0; i < n; i++) {
-		size_t k = (size_t)random() % (i + 1);
+	for (size_t i = r->n; i > 1; i--) {
+		size_t k = (size_t)random() % i, last = r->order[i - 1];
 
-		order[i] = order[k];
-		order[k] = i;
+		r->order[i - 1] = r->order[k];
+		r->order[k] = last;
 	}
 }
 
@@ -304,15 +306,13 @@ shuffle(size_t order[], size_t n)
 static void
 take_turns(struct race *r)
 {
-	size_t order[COMPETITORS];
-
 	srandom((unsigned int)r->first + 1);
 	for (long k = 0; k < r->rounds; k++) {
-		shuffle(order, r->n);
+		shuffle(r);
 		for (size_t i = 0; i < r->n; i++) {
 			if (r->place != -1 && syncfs(r->place) == -1)
 				err(1, "syncfs");
-			run_round(r, &r->all[order[i]], k);
+			run_round(r, &r->all[r->order[i]], k);
 		}
 	}
 	print(r, r->rounds);
