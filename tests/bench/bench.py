@@ -178,13 +178,13 @@ def batch(b):
     times = [[], [], []]
     for k in range(b.runs):
         # Where on the disk a queue is can cost more than what is compared.
-        for name in in_turn(k, "batch", "batch-floor"):
-            b.place.queue(name)
-        floor = f"{b.place.dir}/spool/batch-floor"
+        path_of = {name: b.place.queue(name)
+                   for name in in_turn(k, "batch", "batch-floor")}
         db = peers.Sqlite(b.place, "batch")
         got, _ = timer(1, [[f"<{path}.tsv", IDQ, "add", "-q", "batch",
                             "--batch"]],
-                       [[f"<{path}.keys", tool("floor_batch"), floor, "x"]],
+                       [[f"<{path}.keys", tool("floor_batch"),
+                         path_of["batch-floor"], "x"]],
                        [[f"<{path}.sql", "sqlite3", db.path]], first=k)
         for q in "batch", "batch-floor":
             must(b.place.count(q, "new") == n, f"{q} has not all jobs")
@@ -277,11 +277,10 @@ def drain(b):
     tsp = peers.Spooler(b.place, few)
     times = [[] for _ in range(7)]
     for k in range(b.runs):
-        for name in in_turn(k, "drain", "drain-floor"):
-            b.place.queue(name)
+        path_of = {name: b.place.queue(name)
+                   for name in in_turn(k, "drain", "drain-floor")}
+        for name in path_of:
             b.place.fill(name, 0, n)
-        q, floor = (f"{b.place.dir}/spool/{name}"
-                    for name in ("drain", "drain-floor"))
         beans.put(n)
         tsp.fill(few)
         nq.fill(nqs)
@@ -290,11 +289,12 @@ def drain(b):
             [[IDQ, "work", "-q", "drain", "-j2", "--drain", "--",
               "/bin/true"]],
             [["<" + lines, "xargs", "-P2", "-n1", "/bin/true"]],
-            [[tool("floor_drain"), floor, "2", "/bin/true"]],
+            [[tool("floor_drain"), path_of["drain-floor"], "2",
+              "/bin/true"]],
             [beans.drain()],
             [[f"<{lines}.few", "parallel", "-j2", "/bin/true"]],
             tsp.drain(), nq.drain(), first=k)
-        for path in q, floor:
+        for path in path_of.values():
             must(entries(f"{path}/done") == n, f"{path} has not all done")
         must(beans.count() == 0, "beanstalkd has some left")
         tsp.clear(few)
@@ -498,7 +498,8 @@ def stop_purge(b, path, n):
     # SIGINT would be ignored if this was started in the background.
     must(b.place.stop(p) in (0, -signal.SIGTERM), "the purge failed")
     left = entries(f"{path}/done")
-    must(left > 0, "the purge was not interrupted")
+    # A few hundred can be through before anybody looks.
+    must(left > 0 or b.quick, "the purge was not interrupted")
     output(IDQ, "fsck", "-q", path)
     output(IDQ, "purge", "-q", path)
     must(entries(f"{path}/done") == 0 and entries(f"{path}/keys") == 0,

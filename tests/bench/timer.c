@@ -14,7 +14,8 @@
  *
  * Printed is a line of JSON: ns has the times of each competitor, rss the most
  * memory that one of its processes had, in KiB.  With -j so many copies do all
- * rounds at once, with other numbers, and ns has the time until the last ended.
+ * rounds at once, with other numbers and no sync, and ns has the time until the
+ * last ended.
  * With -p the commands of a competitor are printed as competitors.
  */
 #include <err.h>
