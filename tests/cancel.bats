@@ -441,6 +441,8 @@ idq: cancel: unknown: no such job in $queue"
 	spawn idq run -q default -k a -- \
 	    sh -c 'sleep 60 & echo $! >child; echo >started; wait'
 	wait_for '[ -s started ]'
+	# Whose process it is may be written later than the command begins.
+	wait_for 'compgen -G "$queue/run/pid.*" >/dev/null'
 	idq cancel --kill a
 	status=0
 	wait "$spawned_pid" || status=$?
